@@ -145,8 +145,7 @@ func (t *Torrent) tick(now time.Duration) {
 	t.lastTick = now
 	clock := time.Now()
 	t.conns(func(id ident.Peer, c *peer.Conn) {
-		down, up := c.Totals()
-		t.sw.Step(now, swarm.Event{Kind: swarm.Traffic, Peer: id, Arg: &swarm.Totals{Down: down, Up: up}})
+		t.count(now, id, c)
 		in, out := c.Quiet(clock)
 		switch {
 		case in > deaf:
@@ -163,6 +162,12 @@ func (t *Torrent) tick(now time.Duration) {
 	t.sw.Tick(now)
 	t.want.Store(int64(t.sw.WantPeers()))
 	t.publish()
+}
+
+// count tells the swarm the totals of a connection.
+func (t *Torrent) count(now time.Duration, id ident.Peer, c *peer.Conn) {
+	down, up := c.Totals()
+	t.sw.Step(now, swarm.Event{Kind: swarm.Traffic, Peer: id, Arg: &swarm.Totals{Down: down, Up: up}})
 }
 
 // other handles events that are not the swarm's.

@@ -38,7 +38,7 @@ func (t *Torrent) open() {
 	t.phase = Opening
 	close(t.known)
 	if t.cfg.Learned != nil {
-		t.cfg.Learned(t.info, t.hashes)
+		t.cfg.Learned(Learned{t.info, t.hashes})
 	}
 	t.wanted = make([]bool, len(t.info.Layout.Files))
 	for i := range t.wanted {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peer"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
@@ -61,6 +62,16 @@ func (t *Torrent) Trackers() []discovery.Status {
 		out = append(out, f.Status()...)
 	}
 	return out
+}
+
+// Uploaded returns the payload bytes sent until now.
+func (t *Torrent) Uploaded() int64 {
+	n := t.progress[0].Load()
+	t.call(func() {
+		t.conns(func(id ident.Peer, c *peer.Conn) { t.count(t.now(), id, c) })
+		n = t.sw.Stats().UpTotal
+	})
+	return n
 }
 
 // Peers returns a look at every connection.

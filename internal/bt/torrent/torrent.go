@@ -50,10 +50,10 @@ type Config struct {
 	Journal     string // path of the resume journal
 	ReadOnly    bool
 	Preallocate bool
-	Recheck     bool                                   // hash what is on disk even if the journal vouches for it
-	Expected    bool                                   // all data should be there: hash whatever the journal does not vouch for
-	Select      func(*metainfo.Info) []bool            // by file: wanted; nil: all. Called once, when the info is known
-	Learned     func(*metainfo.Info, *metainfo.Hashes) // called once, when info and v2 piece layers are known
+	Recheck     bool                        // hash what is on disk even if the journal vouches for it
+	Expected    bool                        // all data should be there: hash whatever the journal does not vouch for
+	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
+	Learned     func(Learned)               // called once, when info and v2 piece layers are known
 
 	Blocks              *block.Pool
 	Down, Up            *rate.Limiter
@@ -110,6 +110,12 @@ type Torrent struct {
 	lastTick    time.Duration
 	retryAt     time.Duration     // when to try the disk again
 	priorities  []picker.Priority // by file; nil: all normal
+}
+
+// Learned is what a torrent knows once its metadata is there.
+type Learned struct {
+	Info   *metainfo.Info
+	Hashes *metainfo.Hashes
 }
 
 // Phase is what a torrent is doing.
@@ -220,6 +226,9 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	case swarm.Stored:
 		t.stored(now, e.Arg.(storage.Result))
 	case swarm.Left:
+		if c := t.conn(e.Peer); c != nil {
+			t.count(now, e.Peer, c)
+		}
 		t.sw.Step(now, e)
 		t.leave(now, e.Peer)
 		return
