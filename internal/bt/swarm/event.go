@@ -39,6 +39,8 @@ const (
 	Stored     // Arg storage.Result: what became of Verify or Recheck
 	Pause      // OK: stop (true) or go on (false) asking for blocks and serving
 	SetSelf    // Arg netip.AddrPort: our address as others see it
+
+	Other // Arg: for the loop that owns the swarm, which ignores it
 )
 
 // Event is one fact for the swarm.

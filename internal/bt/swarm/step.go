@@ -41,6 +41,8 @@ func (s *Swarm) Step(now time.Duration, e Event) {
 	case SetSelf:
 		s.list.SetSelf(e.Arg.(netip.AddrPort))
 		return
+	case Other:
+		return
 	}
 	p := s.peer(e.Peer)
 	if p == nil {

@@ -125,6 +125,23 @@ func (s *Swarm) Done() bool { return s.done }
 // Complete reports whether all pieces are there, wanted or not.
 func (s *Swarm) Complete() bool { return s.lay != nil && s.have.All() }
 
+// Missing returns how many wanted pieces are not there, and the bytes of data in them.
+func (s *Swarm) Missing() (pieces int, bytes int64) { return s.picker.Missing() }
+
+// LeftBytes returns the bytes of data in all pieces that are not there, wanted or not.
+func (s *Swarm) LeftBytes() int64 {
+	var n int64
+	for i := range s.lay.Pieces() {
+		if !s.have.Has(i) {
+			n += int64(s.lay.DataLen(i))
+		}
+	}
+	return n
+}
+
+// Hiding reports whether peers are not shown that we are complete (BEP 16).
+func (s *Swarm) Hiding() bool { return s.super != nil }
+
 // Drain gives idle pipelines requests and returns what is to be done. The slice is valid until the next call.
 func (s *Swarm) Drain(now time.Duration) []Effect {
 	for _, p := range s.thirsty {
