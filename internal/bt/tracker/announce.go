@@ -110,7 +110,7 @@ func (a *Announcer) announce(ctx context.Context, u *url.URL, r request, names [
 // announceOne makes one announce of one name over one family.
 func (a *Announcer) announceOne(ctx context.Context, u *url.URL, t target, r *request) (answer, error) {
 	if u.Scheme != "udp" {
-		body, err := a.http.get(ctx, t.family, announceURL(u, r))
+		body, err := a.fetch(ctx, t.family, announceURL(u, r))
 		if err != nil {
 			return answer{}, err
 		}

@@ -37,8 +37,8 @@ type Options struct {
 // Announcer announces one torrent to its trackers. It implements discovery.Finder.
 type Announcer struct {
 	n        netx.Network
-	http     *httpClients
-	sockets  [2]udpSocket // IPv4, IPv6
+	http     [3]*http.Client // by family
+	sockets  [2]udpSocket    // IPv4, IPv6
 	external func(netip.Addr)
 	key      uint32
 	hurry    chan struct{}
@@ -49,18 +49,21 @@ type Announcer struct {
 
 var _ discovery.Finder = (*Announcer)(nil)
 
-// New returns an announcer to the trackers with the given URLs, tier by tier. It reaches them through n alone; client
-// must be one whose only way out is n. At most 100 trackers are used.
-func New(n netx.Network, client *http.Client, urls [][]string, opts Options) *Announcer {
-	return &Announcer{
+// New returns an announcer to the trackers with the given URLs, tier by tier. It reaches them through n alone. At
+// most 100 trackers are used.
+func New(n netx.Network, urls [][]string, opts Options) *Announcer {
+	a := &Announcer{
 		n:        n,
-		http:     newHTTPClients(n, client, opts.UserAgent),
 		sockets:  [2]udpSocket{{n: n}, {n: n, v6: true}},
 		external: opts.External,
 		key:      rand.Uint32(),
 		hurry:    make(chan struct{}, 1),
 		tiers:    newTiers(urls, opts),
 	}
+	for f := range a.http {
+		a.http[f] = newHTTPClient(n, family(f), opts.UserAgent)
+	}
+	return a
 }
 
 // Hurry implements discovery.Finder.
@@ -107,6 +110,7 @@ func (a *Announcer) Announce(ctx context.Context, t discovery.Torrent, found fun
 	r.wg.Wait()
 	r.withdraw(ctx, withdraw)
 	r.forget()
+	a.dropDials()
 }
 
 func (r *run) loop(ctx context.Context) {
@@ -176,9 +180,9 @@ func (r *run) settle(o outcome) {
 		o.place.fail(now, o.err)
 		return
 	}
-	// Trackers may name us to ourselves. What has our port is taken for us: at worst we ask once more.
+	// Trackers may name us to ourselves. What has our port, in a swarm of one, is taken for us.
 	other := func(addr netip.AddrPort) bool { return addr.Port() != port }
-	alone := !slices.ContainsFunc(o.answer.peers, other)
+	alone := max(0, o.answer.seeds)+max(0, o.answer.leeches) <= 1 && !slices.ContainsFunc(o.answer.peers, other)
 	o.place.succeed(now, o.event, o.answer, alone && short)
 	r.tiers.promote(o.place)
 }

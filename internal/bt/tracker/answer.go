@@ -64,7 +64,12 @@ type Refusal struct {
 }
 
 // Error implements error.
-func (r *Refusal) Error() string { return "tracker says: " + r.Reason }
+func (r *Refusal) Error() string {
+	if r.Reason == "" {
+		return "tracker refuses without a reason"
+	}
+	return "tracker says: " + r.Reason
+}
 
 // parseAnswer reads the body of an answer to an HTTP announce (BEP 3, 7, 23, 24, 31). What follows the dictionary, such
 // as a line feed, is left alone. The error is a *Refusal if the tracker gave a failure reason.
@@ -98,7 +103,7 @@ func parseAnswer(body []byte) (answer, error) {
 		a.peers = appendDicts(a.peers, peers)
 	case bencode.Invalid:
 	default:
-		return answer{}, fmt.Errorf("answer is broken: peers is a %v", peers.Kind())
+		return answer{}, fmt.Errorf("answer is broken: peers has the kind %v", peers.Kind())
 	}
 	six, _ := get(v, "peers6").Bytes()
 	a.peers = appendCompact(a.peers, six, 16)
@@ -112,7 +117,7 @@ func parseDict(body []byte) (bencode.Value, error) {
 		return v, fmt.Errorf("answer is broken: %w", err)
 	}
 	if v.Kind() != bencode.Dict {
-		return v, fmt.Errorf("answer is broken: it is a %v, not a dictionary", v.Kind())
+		return v, fmt.Errorf("answer is broken: %v instead of a dictionary", v.Kind())
 	}
 	if reason, ok := get(v, "failure reason").Bytes(); ok {
 		return v, newRefusal(reason, get(v, "retry in"))
@@ -170,10 +175,7 @@ func printable(b []byte) string {
 		}
 		return ' '
 	}, strings.ToValidUTF8(string(b), "?"))
-	if s = strings.TrimSpace(s); s == "" {
-		return "(no words)"
-	}
-	return s
+	return strings.TrimSpace(s)
 }
 
 // appendCompact reads addresses of ipLen bytes followed by a port (BEP 23, BEP 7). Bytes behind the last whole one are

@@ -16,50 +16,33 @@ import (
 	"shoal/internal/netx"
 )
 
-const (
-	maxBody      = 2 << 20 // bytes of an HTTP answer, unpacked
-	maxHeader    = 64 << 10
-	maxRedirects = 5
-)
+// maxBody bounds an HTTP answer, in bytes after unpacking.
+const maxBody = 2 << 20
 
-// httpClients are three ways to the same trackers: over either family alone, and over whichever the network picks.
-type httpClients struct {
-	v4, v6, any *http.Client
-	agent       string
+// oneFamily is a network that dials over one address family only.
+type oneFamily struct {
+	netx.Network
+	tcp string
 }
 
-// newHTTPClients derives them from client, whose only way out is n. Connections are not kept: the next announce is half
-// an hour away.
-func newHTTPClients(n netx.Network, client *http.Client, agent string) *httpClients {
-	return &httpClients{oneFamily(n, client, "tcp4"), oneFamily(n, client, "tcp6"), oneFamily(n, client, "tcp"), agent}
+// Dial implements netx.Network.
+func (o oneFamily) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	return o.Network.Dial(ctx, o.tcp, addr)
 }
 
-func oneFamily(n netx.Network, client *http.Client, network string) *http.Client {
-	c := *client
-	if t, ok := client.Transport.(*http.Transport); ok {
-		t = t.Clone()
-		dial := t.DialContext
-		if dial == nil {
-			dial = n.Dial
-		}
-		t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, network, addr) }
-		t.DisableKeepAlives = true
-		t.DisableCompression = false
-		t.MaxResponseHeaderBytes = maxHeader
-		c.Transport = t
-	}
-	c.Jar = nil
+// newHTTPClient returns a client whose only way out is n over one family. Families do not share one, because a client
+// may use a connection that it made for one request for another.
+func newHTTPClient(n netx.Network, f family, agent string) *http.Client {
+	c := netx.HTTPClient(oneFamily{n, [...]string{"tcp4", "tcp6", "tcp"}[f]}, netx.HTTPOptions{UserAgent: agent})
+	check := c.CheckRedirect
 	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if len(via) >= maxRedirects {
-			return errors.New("too many redirects")
-		}
-		if r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-			return fmt.Errorf("redirect to %.20q", r.URL.Scheme)
-		}
 		addrs, _ := n.Resolve(r.Context(), r.URL.Hostname())
-		return guardLoopback(r.URL, addrs)
+		if err := guardLoopback(r.URL, addrs); err != nil {
+			return err
+		}
+		return check(r, via)
 	}
-	return &c
+	return c
 }
 
 // guardLoopback keeps a hostile URL from reaching the services of this machine that only trust this machine: on a
@@ -76,16 +59,16 @@ func guardLoopback(u *url.URL, addrs []netip.Addr) error {
 	return nil
 }
 
-// get fetches u and returns the body of the answer. An answer that is no success is an error, unless its body is a
-// bencoded dictionary: trackers also send failure reasons with other codes.
-func (c *httpClients) get(ctx context.Context, f family, u *url.URL) ([]byte, error) {
+// fetch gets u over one family and returns the body of the answer. An answer that is no success is an error, unless its
+// body looks bencoded: trackers send failure reasons with any code. The connection is not kept, because the next
+// announce is half an hour away.
+func (a *Announcer) fetch(ctx context.Context, f family, u *url.URL) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", c.agent)
-	client := map[family]*http.Client{v4: c.v4, v6: c.v6, either: c.any}[f]
-	resp, err := client.Do(req)
+	req.Close = true
+	resp, err := a.http[f].Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +87,14 @@ func (c *httpClients) get(ctx context.Context, f family, u *url.URL) ([]byte, er
 		return nil, fmt.Errorf("HTTP status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return body, nil
+}
+
+// dropDials ends connections that are still being made for requests that have been given up: Go's transport goes on
+// with them in case a later request can use them.
+func (a *Announcer) dropDials() {
+	for _, c := range a.http {
+		c.CloseIdleConnections()
+	}
 }
 
 // announceURL returns the tracker's URL with the parameters of an announce behind what its query holds already

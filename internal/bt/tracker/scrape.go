@@ -21,6 +21,7 @@ func (a *Announcer) Scrape(ctx context.Context, tracker string, names ...ident.V
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %s", describe(err))
 	}
+	defer a.dropDials()
 	counts := make(map[ident.V1]Counts, len(names))
 	for batch := range slices.Chunk(names, maxScrape) {
 		if err := a.scrape(ctx, p.url, targets, batch, counts); err != nil {
@@ -57,7 +58,7 @@ func (a *Announcer) scrapeHTTP(ctx context.Context, u *url.URL, t target, names 
 	if err != nil {
 		return nil, err
 	}
-	body, err := a.http.get(ctx, t.family, u)
+	body, err := a.fetch(ctx, t.family, u)
 	if err != nil {
 		return nil, err
 	}
