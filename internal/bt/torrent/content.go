@@ -116,7 +116,7 @@ func (t *Torrent) settle(now time.Duration) {
 	t.publishProgress()
 	closeOnce(t.settled)
 	if t.sw.Done() {
-		t.phase = Seeding
+		t.phase, t.seedingSince = Seeding, now
 		closeOnce(t.finished)
 	}
 	t.publish()
@@ -177,7 +177,7 @@ func (t *Torrent) completed() {
 	if t.phase == Checking || t.phase == Opening {
 		return // found on disk
 	}
-	t.phase = Seeding
+	t.phase, t.seedingSince = Seeding, t.now()
 	t.publishProgress()
 	if t.sw.Complete() {
 		closeOnce(t.complete)

@@ -30,6 +30,7 @@ type Status struct {
 	PieceSize int64
 	Age       time.Duration // since it was started
 	Idle      time.Duration // since payload last came
+	Seeding   time.Duration // since every wanted piece was there; 0 until then
 }
 
 // Status returns the latest look, at most about a second old.
@@ -134,6 +135,9 @@ func (t *Torrent) publish() {
 	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Age: now, Swarm: t.sw.Stats()}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
+	if t.seedingSince > 0 {
+		st.Seeding = now - t.seedingSince
+	}
 	if t.info != nil {
 		st.Name, st.Files, st.PieceSize = t.info.Name, len(t.info.Layout.Files), t.info.Layout.PieceLength
 	}

@@ -89,27 +89,28 @@ type Torrent struct {
 	complete chan struct{}   // closed when that happened by downloading
 
 	// The rest is the loop's own.
-	sw          *swarm.Swarm
-	links       []link // by ident.Peer
-	free        []ident.Peer
-	touched     []link // have something to flush
-	info        *metainfo.Info
-	hashes      *metainfo.Hashes
-	view        *bitfield.Shared
-	store       storage.Handle
-	fetch       *metadata.Fetch[ident.Peer] // nil once the info is known
-	layers      *layerFetch
-	checking    int // pieces still being checked
-	toCheck     int
-	phase       Phase
-	failure     error // why the torrent stands still
-	full        bool  // the disk is
-	wanted      []bool
-	wantedBytes int64
-	rates       rates
-	lastTick    time.Duration
-	retryAt     time.Duration     // when to try the disk again
-	priorities  []picker.Priority // by file; nil: all normal
+	sw           *swarm.Swarm
+	links        []link // by ident.Peer
+	free         []ident.Peer
+	touched      []link // have something to flush
+	info         *metainfo.Info
+	hashes       *metainfo.Hashes
+	view         *bitfield.Shared
+	store        storage.Handle
+	fetch        *metadata.Fetch[ident.Peer] // nil once the info is known
+	layers       *layerFetch
+	checking     int // pieces still being checked
+	toCheck      int
+	phase        Phase
+	failure      error // why the torrent stands still
+	full         bool  // the disk is
+	wanted       []bool
+	wantedBytes  int64
+	rates        rates
+	lastTick     time.Duration
+	seedingSince time.Duration
+	retryAt      time.Duration     // when to try the disk again
+	priorities   []picker.Priority // by file; nil: all normal
 }
 
 // Learned is what a torrent knows once its metadata is there.
