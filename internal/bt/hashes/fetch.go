@@ -15,9 +15,9 @@ const (
 	Refusal  = 60 * time.Second // until a peer that rejected or did not answer is asked for the same run again
 )
 
-// Fetch collects the piece layers that a Hashes lacks. Every run of hashes is proven against its file's root as it comes, so
-// a peer that sends a wrong one is known at once. What a file's runs are collected in is taken when the first of them
-// comes; metainfo.MaxPieces bounds it.
+// Fetch collects the piece layers that a Hashes lacks. Every run of hashes is proven against its file's root as it
+// comes, so a peer that sends a wrong one is known at once. Memory for a layer is taken when the first of its runs has
+// come; metainfo.MaxPieces bounds it.
 //
 // P names a peer. Times are since any fixed start. A Fetch has one owner.
 type Fetch[P comparable] struct {
@@ -96,9 +96,9 @@ func (f *Fetch[P]) request(x *file[P], run int) Request {
 	}
 }
 
-// Pick returns a request to send to a peer that speaks v2 now, and takes it as asked. has tells whether the peer has a piece
-// of the torrent: only of files of which it has one is it asked for hashes, since others it may not know. Call it until it returns
-// false.
+// Pick returns a request to send to a peer that speaks v2 now, and takes it as asked. has tells whether the peer has a
+// piece of the torrent: only of files of which it has one is it asked for hashes, since others it may not know. Call it
+// until it returns false.
 func (f *Fetch[P]) Pick(now time.Duration, id P, has func(piece int) bool) (Request, bool) {
 	p := f.peers[id]
 	if p == nil {

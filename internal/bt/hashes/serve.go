@@ -1,5 +1,5 @@
-// Package hashes exchanges the piece layers of v2 torrents with peers (BEP 52). It is pure: it is told what peers say and
-// what time it is, and answers what to ask.
+// Package hashes exchanges the piece layers of v2 torrents with peers (BEP 52). It is pure: it is told what peers say
+// and what time it is, and answers what to ask.
 package hashes
 
 import (
@@ -15,7 +15,7 @@ type Request struct {
 	BaseLayer   uint32      // layer of the requested hashes; 0 is that of the 16 KiB blocks
 	Index       uint32      // of the first hash in its layer, a multiple of Length
 	Length      uint32      // hashes: a power of two, at least 2
-	ProofLayers uint32      // layers above the base layer whose uncle hashes are wanted, as far as they do not follow from the hashes
+	ProofLayers uint32      // layers above the base layer whose uncles are wanted where they do not follow from the hashes
 }
 
 // MaxServed is the most hashes that are sent for one request, uncles excepted.
@@ -42,8 +42,8 @@ func NewServer(h *metainfo.Hashes) *Server {
 	return s
 }
 
-// Answer returns the hashes and uncles that r asks for, or nil if it must be rejected: the file or its layer is not known
-// here, the base layer lies below the piece layer, or the request is not sound.
+// Answer returns the hashes and uncles that r asks for, or nil if it must be rejected: the file or its layer is not
+// known here, the base layer lies below the piece layer, or the request is not sound.
 func (s *Server) Answer(r Request) []merkle.Hash {
 	file, ok := s.files[r.Root]
 	base := uint32(s.hashes.Info().PieceLayer())
