@@ -24,7 +24,8 @@ type Progress func(done, total int64)
 const chunk = 128 << 10
 
 // Torrent makes a torrent of the file or folder at path. opts.Name defaults to the path's last component. The result
-// depends on the content and opts only. notices say what was left out, and what will be kept under another name than it has on disk.
+// depends on the content and opts only. notices say what was left out, and what those who fetch it will keep under
+// another name than it has on disk.
 //
 // It fails if something cannot be read or changes meanwhile, and when ctx is done.
 func Torrent(ctx context.Context, path string, opts metainfo.CreateOptions, progress Progress) (t *metainfo.Torrent, notices []string, err error) {

@@ -41,8 +41,8 @@ func Piece(raw []byte, i int) ([]byte, bool) {
 	return raw[i*PieceSize : min((i+1)*PieceSize, len(raw))], true
 }
 
-// Fetch collects an info dictionary. Peers first work together on it, one attempt for each size that they announce. When
-// what they brought is not what the infohash names, each peer of that size works alone, so that a liar is found out.
+// Fetch collects an info dictionary. Peers first work together on it, one attempt for each size that they announce.
+// When what they brought is not what the infohash names, each peer of that size works alone, so that a liar is found out.
 //
 // P names a peer. Times are since any fixed start. A Fetch has one owner.
 type Fetch[P comparable] struct {
@@ -91,8 +91,8 @@ func NewFetch[P comparable](hash ident.InfoHash) *Fetch[P] {
 	return &Fetch[P]{hash: hash, peers: map[P]*peer[P]{}, poisoned: map[int]bool{}}
 }
 
-// Announced tells that a peer has the metadata, of size bytes by its own account. A size out of 1 … MaxSize, and a second
-// announcement, change nothing.
+// Announced tells that a peer has the metadata, of size bytes by its own account. A size out of 1 … MaxSize, and a
+// second announcement, change nothing.
 func (f *Fetch[P]) Announced(id P, size int64) {
 	if _, ok := f.peers[id]; !ok && size >= 1 && size <= MaxSize {
 		f.peers[id] = &peer[P]{size: int(size), asked: map[int]ask{}}

@@ -35,8 +35,8 @@ func (i *Info) PieceLayer() int { return merkle.Layers(i.Layout.PieceLength / me
 // PiecePad returns the hash that pads a piece layer.
 func (i *Info) PiecePad() merkle.Hash { return merkle.ZeroHash(i.PieceLayer()) }
 
-// Hashes holds the expected hashes of a torrent's pieces. Those of v1 are there from the start; the piece layers of v2 may
-// come later (BEP 52). It is safe for concurrent use.
+// Hashes holds the expected hashes of a torrent's pieces. Those of v1 are there from the start; the piece layers of v2
+// may come later (BEP 52). It is safe for concurrent use.
 type Hashes struct {
 	info   *Info
 	layers []atomic.Pointer[[]merkle.Hash] // by file of the layout; nil for a v1 torrent

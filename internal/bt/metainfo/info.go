@@ -1,7 +1,7 @@
 // Package metainfo reads, checks and makes .torrent files: v1 (BEP 3), v2 (BEP 52) and hybrids of both.
 //
-// What it reads may be hostile. Every size is bounded before memory is taken for it, and the paths that come out are safe on
-// any system, whatever was written; what had to be changed is said in Notices.
+// What it reads may be hostile. Every size is bounded before memory is taken for it, and the paths that come out are
+// safe on any system, whatever was written; what had to be changed is said in Notices.
 package metainfo
 
 import (
@@ -76,7 +76,11 @@ func parseInfo(v bencode.Value) (*Info, error) {
 	}
 	d := infoDict{}
 	for key, item := range v.Dict() {
-		d[key] = item
+		switch key {
+		case "attr", "file tree", "files", "length", "meta version", "name", "name.utf-8", "piece length", "pieces", "private",
+			"source", "symlink path":
+			d[key] = item
+		}
 	}
 	i := &Info{Raw: v.Raw()}
 	if err := i.versions(d, v); err != nil {
@@ -102,7 +106,7 @@ func parseInfo(v bencode.Value) (*Info, error) {
 	return i, i.Layout.Valid()
 }
 
-// infoDict holds the top level of an info dictionary.
+// infoDict holds the fields of an info dictionary that are read here.
 type infoDict map[string]bencode.Value
 
 // integer returns a field; ok is false if it is absent.
@@ -264,14 +268,22 @@ func (i *Info) agree(one, two []entry) error {
 
 // pieces checks the number of pieces and takes the hashes of v1.
 func (i *Info) pieces(d infoDict, entries []entry) error {
-	var data int64
+	var last int64 // end of the data so far
 	for k := range entries {
-		if !entries[k].pad {
-			data += entries[k].length
+		e := &entries[k]
+		if e.length == 0 || e.pad {
+			continue
 		}
+		if e.offset-last > i.Layout.PieceLength {
+			return fmt.Errorf("info: the %d bytes of padding before %s are more than a piece", e.offset-last, quote(e.path))
+		}
+		last = e.offset + e.length
 	}
-	if data == 0 {
+	if last == 0 {
 		return errors.New("info: all files are empty, so there is nothing to share")
+	}
+	if i.Layout.Size-last > i.Layout.PieceLength {
+		return fmt.Errorf("info: the %d bytes of padding at the end are more than a piece", i.Layout.Size-last)
 	}
 	n := (i.Layout.Size + i.Layout.PieceLength - 1) / i.Layout.PieceLength
 	if n > MaxPieces {

@@ -87,8 +87,8 @@ func numbered(name string, n int) string {
 //go:embed decomposition.txt
 var decompositionText string
 
-// decomposition maps characters to their canonical decomposition (Unicode 15, UAX #15), Hangul syllables excepted. The text has
-// entries of the form "e9=65+301", in hexadecimal.
+// decomposition maps characters to their canonical decomposition (Unicode 15, UAX #15), Hangul syllables excepted. The
+// text has entries of the form "e9=65+301", in hexadecimal.
 var decomposition = sync.OnceValue(func() map[rune]string {
 	m := make(map[rune]string)
 	for entry := range strings.FieldsSeq(decompositionText) {

@@ -187,8 +187,8 @@ func quote(components []string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// place turns the entries, pads and skipped links excepted, into the files of the layout. Files and folders come
-// first to their names; a symlink takes what is left, and is left out unless it leads to a file or folder of the content.
+// place turns the entries, pads excepted, into the files of the layout. Files and folders come first to their names; a
+// symlink takes what is left, and is left out unless it leads to a file or folder of the content.
 func (i *Info) place(name string, entries []entry) error {
 	n := newNamer(&i.Notices)
 	files := make([]layout.File, len(entries))

@@ -35,8 +35,9 @@ type Torrent struct {
 	rest map[string]bencode.Raw // what is unknown, to be encoded again
 }
 
-// Parse reads a .torrent file. It keeps b, which must not change. What is wrong with the content is an error that names the field;
-// what is wrong beside it is ignored and said in Notices. Piece layers that are there must be sound.
+// Parse reads a .torrent file. It keeps b, which must not change. What is wrong with the content is an error that names
+// the field; what is wrong beside it is ignored and said in Notices. Piece layers that are there must be sound; those
+// that are missing can come from peers (BEP 52).
 func Parse(b []byte) (*Torrent, error) {
 	if len(b) > MaxTorrent {
 		return nil, fmt.Errorf("torrent has %d bytes, more than %d", len(b), MaxTorrent)
