@@ -56,12 +56,12 @@ func TestPurity(t *testing.T) {
 }
 
 func TestBudgets(t *testing.T) {
-	m, _ := house(t)
+	m, l := house(t)
 	e, err := ParseExceptions(exceptionsText)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report(t, CheckBudgets(m, e))
+	report(t, CheckBudgets(m, l, e))
 }
 
 // plant writes a module of the given files and loads it.
@@ -234,14 +234,18 @@ func TestPlantedSize(t *testing.T) {
 	files := map[string]string{
 		"internal/a/a.go":   "package a\ntype T[K any] int\n" + long + method,
 		"internal/b/b.go":   "package b\n" + strings.Repeat("\n", 600),
-		"internal/c/c.go":   "package c\n" + imports.String(),
+		"internal/c/c.go":   "package c\nimport _ \"planted/internal/w\"\n" + imports.String(),
 		"cmd/shoal/main.go": "package main\n" + strings.Repeat("\n", 80),
 	}
 	for i := range 6 {
 		files[fmt.Sprintf("internal/d/%d.go", i)] = "package d\n" + strings.Repeat("\n", 560)
 	}
 	m := plant(t, files)
-	expect(t, CheckBudgets(m, nil), "func internal/a f has 81 lines", "func internal/a T.f has 81 lines", "file internal/b/b.go has 601 lines",
+	l, err := ParseLayers("L0 words: w\nL1 codecs: p0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, CheckBudgets(m, l, nil), "func internal/a f has 81 lines", "func internal/a T.f has 81 lines", "file internal/b/b.go has 601 lines",
 		"imports internal/c has 11", "package cmd/shoal has 81", "package internal/d has 3366")
 
 	e, err := ParseExceptions("# why\n\nfunc internal/a f 90 a table\nfunc internal/a T.f 80 too tight\nfile internal/b/b.go 601 data\n" +
@@ -249,7 +253,7 @@ func TestPlantedSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, CheckBudgets(m, e), "func internal/a T.f has 81 lines, more than 80", "exception not needed: file internal/c/c.go")
+	expect(t, CheckBudgets(m, l, e), "func internal/a T.f has 81 lines, more than 80", "exception not needed: file internal/c/c.go")
 	for _, bad := range []string{"file x.go 700", "func x 700 reason", "file x.go many reason", "file"} {
 		if _, err := ParseExceptions(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
