@@ -4,6 +4,7 @@ package storage
 
 import (
 	"errors"
+	"os"
 
 	"shoal/internal/bitfield"
 	"shoal/internal/block"
@@ -44,12 +45,15 @@ type Spec struct {
 	Layout  *layout.Layout
 	Root    string          // folder below which the files' paths lie
 	NewSum  func() Sum      // called once by each worker that needs one
-	Done    func(...Result) // called from workers; must not block
+	Done    func(...Result) // called from workers; must not block; the slice is the callee's only during the call
+	Warn    func(error)     // told of what is wrong but stops nothing, such as a corrupt journal; may be nil
 	Journal string          // path of the resume journal; empty: nothing is remembered
 	Skip    []bool          // by file: not wanted; nil: all wanted
 
-	ReadOnly    bool // never create, write or truncate
-	Preallocate bool // reserve the blocks of wanted files at once, else files are sparse
+	ReadOnly bool // never create, write or truncate
+	// Preallocate reserves the blocks of wanted files when they become wanted, where the system can (fallocate on
+	// Linux); elsewhere, and without it, files are sparse.
+	Preallocate bool
 }
 
 // Store opens content. Implementations share their workers, caches and open files among all that is open.
@@ -68,12 +72,15 @@ type Handle interface {
 	Present() bitfield.Set
 
 	// Write takes a block of a piece that is being collected. It takes ownership and never waits. A block that is there
-	// already is released. begin is a multiple of block.Size.
+	// already is released, and so is one of a piece that is sound or being verified, one that is shorter than the data
+	// that it stands for, and one that comes after the disk failed the piece. begin is a multiple of block.Size.
 	Write(piece, begin int, b *block.Block)
 	// Verify hashes a piece of which every block was written and, if it is good, puts it into the files and into the
-	// journal; then Done. With digests true the Result has Digests even if the piece is good. It never waits.
+	// journal; then Done. With digests true the Result has Digests even if the piece is good. Digests are over the
+	// bytes that are hashed, so the last ends with the piece's data. Blocks that were not written are read from disk. It
+	// never waits.
 	Verify(piece int, digests bool)
-	// Discard drops what was collected of a piece. It never waits.
+	// Discard drops what was collected of a piece, unless it is being verified. It never waits.
 	Discard(piece int)
 	// Recheck reads pieces from disk and hashes them on every core; one Result each, in any order. Sound pieces become
 	// sound, others do not, in the journal. It never waits.
@@ -86,7 +93,8 @@ type Handle interface {
 	SetSkip(file int, skip bool) error
 	// Room returns the bytes free for us on the filesystem of Root and the filesystem's name (its mount point).
 	Room() (free int64, mount string, err error)
-	// Relocate moves every file below a new root and goes on there. Across filesystems it copies, verifies sizes, then removes.
+	// Relocate moves every file below a new root and goes on there. Across filesystems it copies while everything else
+	// goes on, syncs, then removes; Close cancels that. It fails rather than replace a file, and then all is where it was.
 	Relocate(root string) error
 	// Rename gives a file another safe path below Root.
 	Rename(file int, path string) error
@@ -94,6 +102,24 @@ type Handle interface {
 	Flush() error
 	// Remove deletes the content's files, the folders that this leaves empty, and the journal. The handle is closed.
 	Remove() error
-	// Close syncs and closes. Outstanding Verify and Recheck calls are answered or dropped before it returns.
+	// Close syncs and closes. Outstanding Verify calls are answered and Recheck calls dropped before it returns.
 	Close() error
 }
+
+// Leaser is a Handle that can hand out open files, for sendfile.
+type Leaser interface {
+	// Lease returns the open file that holds the n bytes from off, if one file does. It must be released.
+	Lease(off int64, n int) (Lease, bool)
+}
+
+// Lease keeps a file open. It holds even if the content is moved or removed meanwhile.
+type Lease struct {
+	File   *os.File // to be read at offsets only, and not to be closed
+	Offset int64    // in File
+
+	files *openFiles
+	open  *openFile
+}
+
+// Release ends the lease; File must not be used afterwards.
+func (l Lease) Release() { l.files.release(l.open) }
