@@ -71,7 +71,7 @@ func startNginx(t *testing.T, root string) string {
 	t.Helper()
 	path := needProgram(t, "nginx", "nginx")
 	home, ip := t.TempDir(), newIP()
-	config := fmt.Sprintf(`daemon off; user root; worker_processes 1; pid nginx.pid; error_log stderr;
+	config := fmt.Sprintf(`daemon off; master_process off; pid nginx.pid; error_log stderr;
 events { worker_connections 256; }
 http {
 	access_log access.log;

@@ -76,7 +76,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	}
 	if len(tiers) > 0 && !spec.NoTrackers {
 		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers, UserAgent: s.cfg.Client}
-		cfg.Finders = append(cfg.Finders, tracker.New(s.cfg.Network, s.client, tiers, opts))
+		cfg.Finders = append(cfg.Finders, tracker.New(s.cfg.Network, tiers, opts))
 	}
 	cfg.Swarm = s.swarmConfig(spec)
 	return cfg, nil
