@@ -135,6 +135,13 @@ func (c *Conn) Queue(encode func(dst []byte) []byte) {
 	c.mu.Unlock()
 }
 
+// Backlog returns how many bytes of messages wait to be sent.
+func (c *Conn) Backlog() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out)
+}
+
 // Flush starts a writer if there is something to write and none runs.
 func (c *Conn) Flush() {
 	c.mu.Lock()

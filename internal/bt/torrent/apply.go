@@ -189,7 +189,7 @@ func (t *Torrent) message(now time.Duration, id ident.Peer, m *peer.Message) {
 	case m.Ext != nil:
 		m.From.SetExtensions(m.Ext.M)
 		if t.fetch != nil && m.Ext.MetadataSize > 0 && m.From.Extension(wire.ExtMetadata) != 0 {
-			t.fetch.Offered(id, m.Ext.MetadataSize)
+			t.fetch.Announced(id, m.Ext.MetadataSize)
 			t.askMetadata(now)
 		}
 	case m.Meta != nil:

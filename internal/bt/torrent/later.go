@@ -5,27 +5,22 @@ import (
 
 	"shoal/internal/bt/peer"
 	"shoal/internal/bt/swarm"
-	"shoal/internal/bt/wire"
 	"shoal/internal/ident"
 )
 
 type webSeed struct{}
 
-func (*webSeed) effect(swarm.Effect)              {}
-func (*webSeed) Flush()                           {}
-func (*webSeed) Close(error)                      {}
-func (t *Torrent) openWebSeeds(time.Duration)     {}
-func (t *Torrent) tickWeb(now time.Duration)      {}
-func (t *Torrent) tickMetadata(now time.Duration) {}
-func (t *Torrent) tickLayers(now time.Duration)   {}
-func (t *Torrent) askMetadata(now time.Duration)  {}
-func (t *Torrent) startLayers()                   {}
+func (*webSeed) effect(swarm.Effect)            {}
+func (*webSeed) Flush()                         {}
+func (*webSeed) Close(error)                    {}
+func (t *Torrent) openWebSeeds(time.Duration)   {}
+func (t *Torrent) tickWeb(now time.Duration)    {}
+func (t *Torrent) tickLayers(now time.Duration) {}
+func (t *Torrent) startLayers()                 {}
 
 type layerFetch struct{}
 
 func (*layerFetch) joined(ident.Peer) {}
 func (*layerFetch) gone(ident.Peer)   {}
 
-func (t *Torrent) metadataMessage(now time.Duration, id ident.Peer, c *peer.Conn, m *wire.MetadataMessage) {
-}
 func (t *Torrent) hashMessage(now time.Duration, id ident.Peer, m *peer.Message) {}

@@ -97,7 +97,7 @@ type Torrent struct {
 	hashes      *metainfo.Hashes
 	view        *bitfield.Shared
 	store       storage.Handle
-	fetch       *metadata.Fetch
+	fetch       *metadata.Fetch[ident.Peer] // nil once the info is known
 	layers      *layerFetch
 	checking    int // pieces still being checked
 	toCheck     int
@@ -182,7 +182,7 @@ func (t *Torrent) start() {
 	if t.cfg.Info != nil {
 		t.learned(t.cfg.Info)
 	} else {
-		t.fetch = metadata.NewFetch(t.cfg.InfoHash)
+		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
