@@ -47,7 +47,7 @@ func TestRealClients(t *testing.T) {
 		{"libtorrent", "libtorrent", "peer", edges, "v2", false, options{}},
 		{"libtorrent", "libtorrent", "peer", names, "v2", true, options{UTP: true}},
 		{"libtorrent", "libtorrent", "http", edges, "hybrid", true, options{}},
-		{"transmission", "libtorrent", "peer", single, "v1", true, options{UTP: true}},
+		{"transmission", "libtorrent", "peer", edges, "v1", true, options{UTP: true}},
 	} {
 		name := fmt.Sprintf("%s to %s, %s, %s, %s", c.seeder, c.leecher, c.road, c.content.name, c.version)
 		if c.magnet {
@@ -73,7 +73,7 @@ func TestRealClients(t *testing.T) {
 			leecher := starters[c.leecher](t, c.options)
 			link := made.file
 			if c.magnet {
-				link = made.magnet
+				link = made.Magnet
 			}
 			must(t, leecher.add(link, to))
 			if len(urls) == 0 {

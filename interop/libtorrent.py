@@ -37,7 +37,10 @@ class Peer:
         lt.set_piece_hashes(torrent, os.path.dirname(path))
         with open(out, "wb") as f:
             f.write(lt.bencode(torrent.generate()))
-        info = lt.torrent_info(out)
+        return self.info(out)
+
+    def info(self, path):
+        info = lt.torrent_info(path)
         hashes = info.info_hashes()
         return {"v1": str(hashes.v1) if hashes.has_v1() else "", "v2": str(hashes.v2) if hashes.has_v2() else "",
                 "magnet": lt.make_magnet_uri(info)}

@@ -92,18 +92,25 @@ func (c *libtorrent) do(verb string, arguments map[string]any, result any) error
 
 // torrent is a torrent file and its names.
 type torrent struct {
-	file, magnet string
-	V1, V2       string // infohashes in hexadecimal; empty if it has none
+	file   string
+	Magnet string
+	V1, V2 string // infohashes in hexadecimal; empty if it has none
 }
 
 // create makes a torrent file of a path. version is v1, v2 or hybrid.
 func (c *libtorrent) create(t *testing.T, path, version string, trackers, webSeeds []string) torrent {
 	t.Helper()
-	var made struct{ V1, V2, Magnet string }
-	file := filepath.Join(t.TempDir(), version+".torrent")
-	must(t, c.do("create", map[string]any{"path": path, "out": file, "version": version, "piece": pieceLength,
+	made := torrent{file: filepath.Join(t.TempDir(), version+".torrent")}
+	must(t, c.do("create", map[string]any{"path": path, "out": made.file, "version": version, "piece": pieceLength,
 		"trackers": append([]string{}, trackers...), "webseeds": append([]string{}, webSeeds...)}, &made))
-	return torrent{file: file, magnet: made.Magnet, V1: made.V1, V2: made.V2}
+	return made
+}
+
+// read returns what libtorrent makes of a torrent file.
+func (c *libtorrent) read(file string) (torrent, error) {
+	made := torrent{file: file}
+	err := c.do("info", map[string]any{"path": file}, &made)
+	return made, err
 }
 
 func (c *libtorrent) addr() string { return listenAddr(c.ip) }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -52,18 +51,31 @@ func (o *opentracker) allow(t *testing.T, made torrent) {
 // waitSeeds waits until the tracker knows a complete peer of a torrent.
 func (o *opentracker) waitSeeds(t *testing.T, hash string) {
 	t.Helper()
-	raw, err := hex.DecodeString(hash[:40])
-	must(t, err)
-	u := fmt.Sprintf("http://%s:%d/scrape?info_hash=%s", o.ip, trackerPort, url.QueryEscape(string(raw)))
 	waitFor(t, "the tracker knows a seed", o.process, func() (bool, error) {
-		resp, err := httpClient.Get(u)
-		if err != nil {
-			return false, err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		return resp.StatusCode == http.StatusOK && strings.Contains(string(body), "8:completei1e"), fmt.Errorf("scrape: %q, %v", body, err)
+		n, err := o.seeds(hash)
+		return n > 0, err
 	})
+}
+
+// seeds returns how many complete peers of a torrent the tracker knows.
+func (o *opentracker) seeds(hash string) (n int, err error) {
+	raw, err := hex.DecodeString(hash[:40])
+	if err != nil {
+		return 0, err
+	}
+	resp, err := httpClient.Get(fmt.Sprintf("http://%s:%d/scrape?info_hash=%s", o.ip, trackerPort, url.QueryEscape(string(raw))))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if _, count, ok := strings.Cut(string(body), "8:completei"); ok {
+		_, err = fmt.Sscanf(count, "%de", &n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("scrape: %q: %w", body, err)
+	}
+	return n, nil
 }
 
 // startNginx serves a folder over HTTP and returns its URL, which ends in a slash.
