@@ -9,7 +9,6 @@ package tracker
 import (
 	"context"
 	"math/rand/v2"
-	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -37,8 +36,8 @@ type Options struct {
 // Announcer announces one torrent to its trackers. It implements discovery.Finder.
 type Announcer struct {
 	n        netx.Network
-	http     [3]*http.Client // by family
-	sockets  [2]udpSocket    // IPv4, IPv6
+	agent    string
+	sockets  [2]udpSocket // IPv4, IPv6
 	external func(netip.Addr)
 	key      uint32
 	hurry    chan struct{}
@@ -52,18 +51,15 @@ var _ discovery.Finder = (*Announcer)(nil)
 // New returns an announcer to the trackers with the given URLs, tier by tier. It reaches them through n alone. At
 // most 100 trackers are used.
 func New(n netx.Network, urls [][]string, opts Options) *Announcer {
-	a := &Announcer{
+	return &Announcer{
 		n:        n,
+		agent:    opts.UserAgent,
 		sockets:  [2]udpSocket{{n: n}, {n: n, v6: true}},
 		external: opts.External,
 		key:      rand.Uint32(),
 		hurry:    make(chan struct{}, 1),
 		tiers:    newTiers(urls, opts),
 	}
-	for f := range a.http {
-		a.http[f] = newHTTPClient(n, family(f), opts.UserAgent)
-	}
-	return a
 }
 
 // Hurry implements discovery.Finder.
@@ -110,7 +106,6 @@ func (a *Announcer) Announce(ctx context.Context, t discovery.Torrent, found fun
 	r.wg.Wait()
 	r.withdraw(ctx, withdraw)
 	r.forget()
-	a.dropDials()
 }
 
 func (r *run) loop(ctx context.Context) {

@@ -30,8 +30,9 @@ func (o oneFamily) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return o.Network.Dial(ctx, o.tcp, addr)
 }
 
-// newHTTPClient returns a client whose only way out is n over one family. Families do not share one, because a client
-// may use a connection that it made for one request for another.
+// newHTTPClient returns a client whose only way out is n over one family. It is for one request: announces are half an
+// hour apart, so that there is nothing to keep, and a client may use a connection that it began to make for one request
+// for another, which would mix the families.
 func newHTTPClient(n netx.Network, f family, agent string) *http.Client {
 	c := netx.HTTPClient(oneFamily{n, [...]string{"tcp4", "tcp6", "tcp"}[f]}, netx.HTTPOptions{UserAgent: agent})
 	check := c.CheckRedirect
@@ -60,15 +61,16 @@ func guardLoopback(u *url.URL, addrs []netip.Addr) error {
 }
 
 // fetch gets u over one family and returns the body of the answer. An answer that is no success is an error, unless its
-// body looks bencoded: trackers send failure reasons with any code. The connection is not kept, because the next
-// announce is half an hour away.
+// body looks bencoded: trackers send failure reasons with any code.
 func (a *Announcer) fetch(ctx context.Context, f family, u *url.URL) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Close = true
-	resp, err := a.http[f].Do(req)
+	client := newHTTPClient(a.n, f, a.agent)
+	defer client.CloseIdleConnections() // also ends a dial that goes on though the request was given up
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +89,6 @@ func (a *Announcer) fetch(ctx context.Context, f family, u *url.URL) ([]byte, er
 		return nil, fmt.Errorf("HTTP status %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return body, nil
-}
-
-// dropDials ends connections that are still being made for requests that have been given up: Go's transport goes on
-// with them in case a later request can use them.
-func (a *Announcer) dropDials() {
-	for _, c := range a.http {
-		c.CloseIdleConnections()
-	}
 }
 
 // announceURL returns the tracker's URL with the parameters of an announce behind what its query holds already

@@ -21,7 +21,6 @@ func (a *Announcer) Scrape(ctx context.Context, tracker string, names ...ident.V
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %s", describe(err))
 	}
-	defer a.dropDials()
 	counts := make(map[ident.V1]Counts, len(names))
 	for batch := range slices.Chunk(names, maxScrape) {
 		if err := a.scrape(ctx, p.url, targets, batch, counts); err != nil {
