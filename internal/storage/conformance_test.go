@@ -49,3 +49,15 @@ func TestMemoryConforms(t *testing.T) {
 		return storagetest.Subject{New: func(p *block.Pool) storage.Store { return disk.Restart(p) }, Disk: disk, Dir: "/m"}
 	})
 }
+
+// Where every move needs a copy, all the same holds.
+func TestFarFilesConform(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T) storagetest.Subject {
+		f := &storage.Faults{}
+		f.Far.Store(true)
+		return storagetest.Subject{
+			New:  func(p *block.Pool) storage.Store { return storage.NewFaulty(p, f) },
+			Disk: realDisk{t}, Dir: t.TempDir(),
+		}
+	})
+}

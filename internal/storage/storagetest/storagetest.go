@@ -77,7 +77,7 @@ type Box struct {
 	more chan struct{}
 }
 
-func newBox() *Box { return &Box{more: make(chan struct{}, 1)} }
+func NewBox() *Box { return &Box{more: make(chan struct{}, 1)} }
 
 // Done is for Spec.Done.
 func (b *Box) Done(r ...storage.Result) {
@@ -90,8 +90,8 @@ func (b *Box) Done(r ...storage.Result) {
 	}
 }
 
-// wait returns the next n results by piece.
-func (b *Box) wait(t *testing.T, n int) map[int]storage.Result {
+// Wait returns the next n results by piece.
+func (b *Box) Wait(t *testing.T, n int) map[int]storage.Result {
 	t.Helper()
 	m := map[int]storage.Result{}
 	timeout := time.After(time.Minute)
@@ -117,111 +117,111 @@ func (b *Box) wait(t *testing.T, n int) map[int]storage.Result {
 	return m
 }
 
-// open is one open content in a test.
-type open struct {
+// Session is one open content in a test, alone in its store.
+type Session struct {
 	*Content
 	storage.Handle
-	t    *testing.T
-	s    Subject
-	pool *block.Pool
-	st   storage.Store
-	box  *Box
-	spec storage.Spec
+	Subject Subject
+	Pool    *block.Pool
+	Store   storage.Store
+	Box     *Box
+	Spec    storage.Spec
+	t       *testing.T
 }
 
-// start opens content in a fresh store and has the test close both and count the blocks.
-func start(t *testing.T, s Subject, c *Content, change func(*storage.Spec)) *open {
+// Start opens content in a fresh store and has the test close both and count the blocks.
+func Start(t *testing.T, s Subject, c *Content, change func(*storage.Spec)) *Session {
 	t.Helper()
-	o := &open{Content: c, t: t, s: s, box: newBox(), pool: block.NewPool(1 << 20)}
-	o.st = s.New(o.pool)
-	o.spec = storage.Spec{
-		Layout: c.Layout, Root: filepath.Join(s.Dir, "root"), NewSum: c.Sum, Done: o.box.Done,
+	o := &Session{Content: c, t: t, Subject: s, Box: NewBox(), Pool: block.NewPool(1 << 20)}
+	o.Store = s.New(o.Pool)
+	o.Spec = storage.Spec{
+		Layout: c.Layout, Root: filepath.Join(s.Dir, "root"), NewSum: c.Sum, Done: o.Box.Done,
 		Warn: func(err error) { t.Errorf("warning: %v", err) }, Journal: filepath.Join(s.Dir, "state", "journal"),
 	}
 	if change != nil {
-		change(&o.spec)
+		change(&o.Spec)
 	}
 	var err error
-	if o.Handle, err = o.st.Open(o.spec); err != nil {
+	if o.Handle, err = o.Store.Open(o.Spec); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(o.end)
+	t.Cleanup(o.End)
 	return o
 }
 
-// end closes everything.
-func (o *open) end() {
+// End closes everything.
+func (o *Session) End() {
 	o.t.Helper()
 	if err := o.Handle.Close(); err != nil {
 		o.t.Error(err)
 	}
-	if err := o.st.Close(); err != nil {
+	if err := o.Store.Close(); err != nil {
 		o.t.Error(err)
 	}
-	if now, _, _ := o.pool.Lent(); now != 0 {
+	if now, _, _ := o.Pool.Lent(); now != 0 {
 		o.t.Errorf("%d blocks are still lent", now)
 	}
 }
 
-// again restarts the program.
-func (o *open) again(change func(*storage.Spec)) *open {
+// Restart restarts the program.
+func (o *Session) Restart(change func(*storage.Spec)) *Session {
 	o.t.Helper()
-	o.end()
-	return start(o.t, o.s, o.Content, func(s *storage.Spec) {
-		s.Skip = o.spec.Skip
-		s.Root = o.spec.Root
+	o.End()
+	return Start(o.t, o.Subject, o.Content, func(s *storage.Spec) {
+		s.Skip = o.Spec.Skip
+		s.Root = o.Spec.Root
 		if change != nil {
 			change(s)
 		}
 	})
 }
 
-// send writes one block with the given bytes.
-func (o *open) send(piece, begin int, content []byte) {
-	b := o.pool.Get(o.t.Context().Done())
+// Send writes one block with the given bytes.
+func (o *Session) Send(piece, begin int, content []byte) {
+	b := o.Pool.Get(o.t.Context().Done())
 	copy(b.Bytes(), content)
 	b.SetLen(len(content))
 	o.Write(piece, begin, b)
 }
 
-// blockOf returns the right bytes of a block.
-func (o *open) blockOf(piece, begin int) []byte {
+// BlockOf returns the right bytes of a block.
+func (o *Session) BlockOf(piece, begin int) []byte {
 	off := o.Layout.PieceOffset(piece) + int64(begin)
 	return o.Bytes[off : off+int64(o.Layout.BlockLen(piece, begin))]
 }
 
-// fill writes every block of a piece, in a random order.
-func (o *open) fill(piece int) {
+// Fill writes every block of a piece, in a random order.
+func (o *Session) Fill(piece int) {
 	for _, i := range rand.Perm(o.Layout.Blocks(piece)) {
-		o.send(piece, i*block.Size, o.blockOf(piece, i*block.Size))
+		o.Send(piece, i*block.Size, o.BlockOf(piece, i*block.Size))
 	}
 }
 
-// fetch fills and verifies pieces one after the other and wants all to be good.
-func (o *open) fetch(pieces ...int) {
+// Fetch fills and verifies pieces one after the other and wants all to be good.
+func (o *Session) Fetch(pieces ...int) {
 	o.t.Helper()
 	for _, p := range pieces {
-		o.fill(p)
+		o.Fill(p)
 		o.Verify(p, false)
-		if r := o.box.wait(o.t, 1)[p]; !r.Good || r.Err != nil || r.Recheck || r.Digests != nil {
+		if r := o.Box.Wait(o.t, 1)[p]; !r.Good || r.Err != nil || r.Recheck || r.Digests != nil {
 			o.t.Fatalf("piece %d: %+v", p, r)
 		}
 	}
 }
 
-// recheck rechecks pieces and wants exactly the good ones to be good.
-func (o *open) recheck(pieces []int, good func(int) bool) {
+// WantRecheck rechecks pieces and wants exactly the good ones to be good.
+func (o *Session) WantRecheck(pieces []int, good func(int) bool) {
 	o.t.Helper()
 	o.Recheck(pieces)
-	for p, r := range o.box.wait(o.t, len(pieces)) {
+	for p, r := range o.Box.Wait(o.t, len(pieces)) {
 		if r.Good != good(p) || r.Err != nil || !r.Recheck {
 			o.t.Errorf("recheck of piece %d: %+v, want good %v", p, r, good(p))
 		}
 	}
 }
 
-// wantSound compares what is sound.
-func (o *open) wantSound(good func(int) bool) {
+// WantSound compares what is sound.
+func (o *Session) WantSound(good func(int) bool) {
 	o.t.Helper()
 	set := o.Sound()
 	for p := range set.Len() {
@@ -231,8 +231,8 @@ func (o *open) wantSound(good func(int) bool) {
 	}
 }
 
-// wantRead reads all of some pieces and compares.
-func (o *open) wantRead(pieces ...int) {
+// WantRead reads all of some pieces and compares.
+func (o *Session) WantRead(pieces ...int) {
 	o.t.Helper()
 	for _, p := range pieces {
 		off := o.Layout.PieceOffset(p)
@@ -245,29 +245,30 @@ func (o *open) wantRead(pieces ...int) {
 	}
 }
 
-// path returns where a file is.
-func (o *open) path(i int) string {
-	return filepath.Join(o.spec.Root, filepath.FromSlash(o.Layout.Files[i].Path))
+// Path returns where a file is.
+func (o *Session) Path(i int) string {
+	return filepath.Join(o.Spec.Root, filepath.FromSlash(o.Layout.Files[i].Path))
 }
 
-// wantFile compares a whole file.
-func (o *open) wantFile(path string, want []byte) {
+// WantFile compares a whole file.
+func (o *Session) WantFile(path string, want []byte) {
 	o.t.Helper()
-	got, ok := o.s.Disk.Get(path)
+	got, ok := o.Subject.Disk.Get(path)
 	if !ok || !bytes.Equal(got, want) {
 		o.t.Errorf("%s exists: %v, %d bytes, want %d, or they differ", path, ok, len(got), len(want))
 	}
 }
 
-// wantNoFile wants nothing at a path.
-func (o *open) wantNoFile(path string) {
+// WantNoFile wants nothing at a path.
+func (o *Session) WantNoFile(path string) {
 	o.t.Helper()
-	if _, ok := o.s.Disk.Get(path); ok {
+	if _, ok := o.Subject.Disk.Get(path); ok {
 		o.t.Errorf("%s exists", path)
 	}
 }
 
-func (o *open) all() []int {
+// All returns every piece.
+func (o *Session) All() []int {
 	all := make([]int, o.Layout.Pieces())
 	for i := range all {
 		all[i] = i
@@ -275,16 +276,19 @@ func (o *open) all() []int {
 	return all
 }
 
-// check fails the test on an error.
-func (o *open) check(err error) {
+// Check fails the test on an error.
+func (o *Session) Check(err error) {
 	o.t.Helper()
 	if err != nil {
 		o.t.Fatal(err)
 	}
 }
 
-func always(int) bool { return true }
-func never(int) bool  { return false }
+// Always is true of every piece.
+func Always(int) bool { return true }
+
+// Never is true of no piece.
+func Never(int) bool { return false }
 
 // digest is what Result.Digests has for a block.
 func digest(b []byte) storage.Digest {
@@ -292,8 +296,8 @@ func digest(b []byte) storage.Digest {
 	return storage.Digest(d[:16])
 }
 
-// files lays out files of the given lengths one after the other, named 0, sub/1, sub/2, …
-func files(pieceLength int64, lengths ...int64) *layout.Layout {
+// Layout lays out files of the given lengths one after the other, named 0, sub/1, sub/2, …
+func Layout(pieceLength int64, lengths ...int64) *layout.Layout {
 	l := &layout.Layout{PieceLength: pieceLength}
 	for i, n := range lengths {
 		name := "content/0"
