@@ -76,3 +76,6 @@ func (f faultyFile) sync() error {
 
 // OpenFiles returns how many files a store keeps open.
 func OpenFiles(s Store) int { return s.(*store).files.count() }
+
+// Closing reports whether a content is being closed.
+func Closing(h Handle) bool { return h.(*handle).stopping() }
