@@ -25,7 +25,13 @@ type Memory struct {
 
 // NewMemory returns an empty store. Blocks given to Write come from pool, whose OnPressure it sets.
 func NewMemory(pool *block.Pool) *Memory {
-	d := &memDisk{files: map[string]*memFile{}, limit: 1 << 50}
+	return newMemory(pool, &memDisk{files: map[string]*memFile{}, limit: 1 << 50})
+}
+
+// Restart returns a new store over the same files, as after a restart of the program. The old one goes on as it is.
+func (m *Memory) Restart(pool *block.Pool) *Memory { return newMemory(pool, m.disk) }
+
+func newMemory(pool *block.Pool, d *memDisk) *Memory {
 	return &Memory{newStore(pool, d, FilesOptions{Workers: 1}), d}
 }
 

@@ -90,11 +90,25 @@ func (h *handle) want(i int) error {
 			h.warn(err)
 		}
 	case h.aside[i]:
-		return h.bringBack(i)
-	case h.spec.Preallocate && h.unsound[i] > 0:
-		return h.diskError(h.prepare(i, false))
+		if err := h.bringBack(i); err != nil {
+			return err
+		}
+	}
+	if h.spec.Preallocate && f.Length > 0 {
+		return h.reserve(i)
 	}
 	return nil
+}
+
+// reserve makes a file of which pieces are missing with all its blocks. It is called with place held for writing.
+func (h *handle) reserve(i int) error {
+	h.mu.Lock()
+	whole := h.unsound[i] == 0
+	h.mu.Unlock()
+	if whole {
+		return nil
+	}
+	return h.diskError(h.prepare(i, false))
 }
 
 // makeEmpty makes a file without bytes, or a symbolic link (BEP 47), unless there is something of its name.
