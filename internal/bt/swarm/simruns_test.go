@@ -8,14 +8,14 @@ import (
 )
 
 // crowd is a swarm with everything that goes wrong: loss, dials that fail, peers that come and go, a liar.
-func crowd(t *testing.T, seed uint64) *sim {
-	s := newSim(t, seed, 256, 32<<10)
+func crowd(t *testing.T, seed uint64, size, pieces int) *sim {
+	s := newSim(t, seed, pieces, 32<<10)
 	s.loss, s.unreach, s.rates = 0.01, 0.1, Config{MaxPeers: 30}
 	s.add(1<<20, all)
 	liar := s.add(1<<20, all)
 	liar.liar = true
 	var peers []*node
-	for range 50 {
+	for range size {
 		peers = append(peers, s.add(256<<10, none))
 	}
 	for range 15 {
@@ -30,7 +30,11 @@ func crowd(t *testing.T, seed uint64) *sim {
 }
 
 func TestCrowd(t *testing.T) {
-	s := crowd(t, 1)
+	size, pieces := 50, 256
+	if race {
+		size, pieces = 25, 128
+	}
+	s := crowd(t, 1, size, pieces)
 	t.Logf("everybody complete after %v", s.now)
 	liar, banned := s.nodes[1], 0
 	for _, n := range s.nodes[2:] {
@@ -46,8 +50,8 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("%v got %d false bytes and has not found the liar", n.addr, n.sw.failedBytes)
 		}
 	}
-	if banned < 25 {
-		t.Errorf("only %d of 50 found the liar", banned)
+	if banned < size/2 {
+		t.Errorf("only %d of %d found the liar", banned, size)
 	}
 	var unjudged int
 	for _, n := range s.nodes {
@@ -70,7 +74,7 @@ func (s *sim) lent() int {
 }
 
 func TestSameChanceSameRun(t *testing.T) {
-	a, b, c := crowd(t, 2), crowd(t, 2), crowd(t, 3)
+	a, b, c := crowd(t, 2, 12, 64), crowd(t, 2, 12, 64), crowd(t, 3, 12, 64)
 	if a.trace != b.trace || a.now != b.now {
 		t.Errorf("one seed, two runs: %x, %v and %x, %v", a.trace, a.now, b.trace, b.now)
 	}

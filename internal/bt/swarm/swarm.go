@@ -154,9 +154,11 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	if s.awake {
 		s.thirsty, s.awake = append(s.thirsty, s.peers...), false
 	}
-	for _, p := range s.thirsty {
-		if s.slots[p.id] == p {
-			s.fill(now, p)
+	for _, snubbed := range [...]bool{false, true} { // who stalls is asked after the others
+		for _, p := range s.thirsty {
+			if p.pipe.snubbed == snubbed && s.slots[p.id] == p {
+				s.fill(now, p)
+			}
 		}
 	}
 	clear(s.thirsty)
