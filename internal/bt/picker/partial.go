@@ -216,6 +216,16 @@ func (p *Picker) Overdue(b Block, peer ident.Peer) bool {
 	return false
 }
 
+// Asked reports whether a peer is asked for a block and has neither sent nor lost it.
+func (p *Picker) Asked(b Block, peer ident.Peer) bool {
+	q := p.at[b.Piece]
+	if q == nil || int(b.Index) >= len(q.slots) {
+		return false
+	}
+	s := &q.slots[b.Index]
+	return (s.state == asked || s.state == late) && (s.peer == peer || s.second == peer)
+}
+
 // Disown lets others take over the pieces that a peer began: it choked us, stalls or left.
 func (p *Picker) Disown(peer ident.Peer) {
 	for _, q := range p.partials {
