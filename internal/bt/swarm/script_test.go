@@ -792,7 +792,13 @@ func TestSuperSeed(t *testing.T) {
 	// One that stands still is helped; two, so that it is not alone.
 	x.join(3)
 	shown(3)
-	x.wait(3 * time.Second)
+	x.wait(12 * time.Second)
+	if len(shown(2)) != 0 || len(shown(3)) != 0 {
+		t.Error("help for the choked")
+	}
+	x.say(2, Interested)
+	x.say(3, Interested)
+	x.wait(11 * time.Second)
 	if len(shown(2)) == 0 || len(shown(3)) == 0 {
 		t.Error("no help")
 	}

@@ -26,8 +26,9 @@ type shown struct {
 const (
 	superWindow    = 4
 	superMaxWindow = 128
-	superAlone     = time.Second // a single leecher is shown everything after so long
-	superPatience  = time.Second // and a peer that finishes nothing for so long, whatever it lacks
+	superAlone     = time.Second      // a single leecher is shown everything after so long
+	superPatience  = time.Second      // and a peer that finishes nothing for so long, whatever it lacks; at least
+	superPatient   = 10 * time.Second // and at most, see patience
 )
 
 // superJoin decides what a new peer is shown. It returns true if that is not everything.
@@ -124,10 +125,24 @@ func (s *Swarm) superTick(now time.Duration) {
 		return
 	}
 	for _, p := range s.peers {
-		if p.shown != nil && now-p.shown.last >= superPatience {
+		switch {
+		case p.shown == nil:
+		case p.weChoke:
+			p.shown.last = now // it is we who let it wait
+		case now-p.shown.last >= s.patience(p):
 			s.superHelp(now, p)
 		}
 	}
+}
+
+// patience returns how long a peer may finish nothing. While it fetches from us what it was shown, help would only have us send
+// pieces twice, so it gets twice the time that this takes at its rate.
+func (s *Swarm) patience(p *peer) time.Duration {
+	if len(p.shown.pieces) == 0 {
+		return superPatience
+	}
+	left := 2 * float64(len(p.shown.pieces)) * float64(s.lay.PieceLength) / max(p.upRate, 1)
+	return time.Duration(min(max(left, superPatience.Seconds()), superPatient.Seconds()) * float64(time.Second))
 }
 
 // superHelp shows a peer that stands still the rarest pieces that it lacks, as many as its window.
