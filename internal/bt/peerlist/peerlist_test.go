@@ -98,3 +98,23 @@ func TestFullListEvicts(t *testing.T) {
 		t.Fatal("connected peers do not give way")
 	}
 }
+
+// That a peer says where it listens proves nothing: such an address is forgotten like any other.
+func TestUnprovenAddressIsForgotten(t *testing.T) {
+	for _, dialled := range []bool{false, true} {
+		l := New()
+		a := ap("10.0.0.1:1")
+		l.Add(discovery.Peer{Addr: a})
+		l.Connected(a, dialled)
+		if _, candidates := l.Len(); candidates != 0 {
+			t.Error("connected, and a candidate")
+		}
+		l.Disconnected(a, 0, true)
+		for range maxFails {
+			l.Failed(a, 0)
+		}
+		if n, _ := l.Len(); (n == 1) != dialled {
+			t.Errorf("dialled %v: %d known", dialled, n)
+		}
+	}
+}
