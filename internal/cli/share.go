@@ -57,7 +57,7 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 		}
 	}
 	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: onDisk(t.Info, abs)}
-	return a.offer(ctx, f, spec, func(s *session.Session) { a.link(t, s, f, out) })
+	return a.offer(ctx, f, spec, 0, func(s *session.Session) { a.link(t, s, out) })
 }
 
 // onDisk returns the paths of files that lie under other names than the torrent has made safe, as when --name gave another.
@@ -74,7 +74,7 @@ func onDisk(info *metainfo.Info, path string) map[int]string {
 }
 
 // link prints how others get what is shared.
-func (a *app) link(t *metainfo.Torrent, s *session.Session, f *networkFlags, out string) {
+func (a *app) link(t *metainfo.Torrent, s *session.Session, out string) {
 	var peers []string
 	if ap, err := netip.ParseAddrPort(s.Addr().String()); err == nil && !ap.Addr().IsUnspecified() {
 		peers = append(peers, ap.String())
@@ -140,14 +140,13 @@ func (a *app) runSeed(ctx context.Context, f *networkFlags, text, dir string, re
 	if spec.Peers, err = f.addresses(ctx, a, f.network(), more); err != nil {
 		return err
 	}
-	return a.offer(ctx, f, spec, nil)
+	return a.offer(ctx, f, spec, timeout, nil)
 }
 
-// offer seeds until Ctrl-C. begun is called once the engine listens.
-func (a *app) offer(ctx context.Context, f *networkFlags, spec session.Spec, begun func(*session.Session)) error {
-	more := spec.Peers
+// offer seeds until Ctrl-C, or until no metadata has come within timeout, if that is not 0. begun is called once the
+// engine listens.
+func (a *app) offer(ctx context.Context, f *networkFlags, spec session.Spec, timeout time.Duration, begun func(*session.Session)) error {
 	f.apply(&spec)
-	spec.Peers = more
 	s, err := f.session(f.network())
 	if err != nil {
 		return err
@@ -157,7 +156,7 @@ func (a *app) offer(ctx context.Context, f *networkFlags, spec session.Spec, beg
 		if begun != nil {
 			begun(s)
 		}
-		err = a.watch(ctx, s, &item{link: linkOf(&spec), t: t})
+		err = a.watch(ctx, s, &item{link: linkOf(&spec), t: t}, timeout)
 	}
 	return errors.Join(err, closeSession(s))
 }
@@ -171,7 +170,7 @@ func linkOf(spec *session.Spec) *link {
 }
 
 // watch shows a seed's life until the person has enough.
-func (a *app) watch(ctx context.Context, s *session.Session, it *item) error {
+func (a *app) watch(ctx context.Context, s *session.Session, it *item, timeout time.Duration) error {
 	d := a.display()
 	tick := time.NewTicker(d.interval())
 	defer tick.Stop()
@@ -190,6 +189,9 @@ func (a *app) watch(ctx context.Context, s *session.Session, it *item) error {
 				return err
 			}
 		case <-tick.C:
+			if err := overdue(it, timeout); err != nil {
+				return err
+			}
 			d.show([]*item{it})
 		}
 	}
