@@ -73,7 +73,8 @@ func (m *Memory) Put(name string, content []byte) {
 func (m *Memory) Names(root string) []string {
 	m.disk.mu.Lock()
 	defer m.disk.mu.Unlock()
-	names := slices.DeleteFunc(slices.Collect(maps.Keys(m.disk.files)), func(n string) bool { return !strings.HasPrefix(n, filepath.Clean(root)+string(filepath.Separator)) })
+	below := filepath.Clean(root) + string(filepath.Separator)
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(m.disk.files)), func(n string) bool { return !strings.HasPrefix(n, below) })
 	slices.Sort(names)
 	return names
 }

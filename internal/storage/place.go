@@ -121,6 +121,7 @@ func (h *handle) prepare(index int, again bool) error {
 	}
 	h.mu.Lock()
 	h.grown[index] = true
+	h.born[index] = h.born[index] || mode&creating != 0
 	h.mu.Unlock()
 	return nil
 }
@@ -180,8 +181,8 @@ func (h *handle) settle(results []Result) {
 		} else if !r.Good && h.sound.Remove(r.Piece) {
 			h.countUnsound(r.Piece, 1, nil)
 		}
-		if !r.Recheck {
-			h.drop(h.pieces[r.Piece])
+		if p := h.pieces[r.Piece]; p != nil && p.rechecking == r.Recheck {
+			h.drop(p)
 		}
 	}
 	h.mu.Unlock()
