@@ -108,3 +108,6 @@ func NewPeerID(prefix string) PeerID {
 	rand.Read(id[copy(id[:], prefix):])
 	return id
 }
+
+// Peer numbers a connection within one torrent. 0 is nobody. A number may be used again once its peer has left.
+type Peer uint32

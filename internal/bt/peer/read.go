@@ -1,0 +1,239 @@
+package peer
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"shoal/internal/block"
+	"shoal/internal/bt/swarm"
+	"shoal/internal/bt/wire"
+	"shoal/internal/discovery"
+)
+
+// Ids that we give to extensions in our extension handshake (BEP 10).
+const (
+	idPEX = iota + 1
+	idMetadata
+	idUploadOnly
+	idDontHave
+)
+
+// OurExtensions is M of our extension handshake. PEX is left out for private torrents (BEP 27).
+func OurExtensions(private bool) map[string]uint8 {
+	m := map[string]uint8{wire.ExtMetadata: idMetadata, wire.ExtUploadOnly: idUploadOnly, wire.ExtDontHave: idDontHave}
+	if !private {
+		m[wire.ExtPEX] = idPEX
+	}
+	return m
+}
+
+// maxBatch is how many events are posted at once at the most.
+const maxBatch = 64
+
+// reader is the state of the reading goroutine.
+type reader struct {
+	*Conn
+	dec   *wire.Decoder
+	batch []swarm.Event
+}
+
+func (c *Conn) read() {
+	r := &reader{Conn: c}
+	r.dec = wire.NewDecoder(c.cfg.Conn, r.block, wire.DefaultLimits)
+	err := r.loop()
+	c.Close(err)
+	r.flush()
+	c.cfg.Post(swarm.Event{Kind: swarm.Left, Peer: c.cfg.ID, Arg: c.err})
+}
+
+func (r *reader) loop() error {
+	var m wire.Message
+	for {
+		if r.dec.Buffered() == 0 {
+			if !r.flush() {
+				return errLoopGone
+			}
+			r.dec.Idle()
+		}
+		if err := r.dec.Next(&m); err != nil {
+			return err
+		}
+		if err := r.message(&m); err != nil {
+			return err
+		}
+	}
+}
+
+// block lends a block for a payload. Before it waits it hands on what it holds, for others may wait for that.
+func (r *reader) block() *block.Block {
+	if !r.cfg.Down.Unlimited() {
+		r.flush()
+		if !r.cfg.Down.Wait(r.done, block.Size) {
+			return nil
+		}
+	}
+	if b := r.cfg.Blocks.TryGet(); b != nil {
+		return b
+	}
+	r.flush()
+	return r.cfg.Blocks.Get(r.done)
+}
+
+// add puts an event into the batch.
+func (r *reader) add(e swarm.Event) {
+	e.Peer = r.cfg.ID
+	r.batch = append(r.batch, e)
+	if len(r.batch) >= maxBatch {
+		r.flush()
+	}
+}
+
+// flush posts the batch. If the loop has ended, it releases the blocks and reports false.
+func (r *reader) flush() bool {
+	if len(r.batch) == 0 {
+		return true
+	}
+	r.heard.Store(time.Now().UnixNano())
+	ok := r.cfg.Post(r.batch...)
+	if !ok {
+		for _, e := range r.batch {
+			e.Block.Release()
+		}
+	}
+	clear(r.batch)
+	r.batch = r.batch[:0]
+	return ok
+}
+
+var simple = map[wire.ID]swarm.EventKind{
+	wire.Choke: swarm.Choked, wire.Unchoke: swarm.Unchoked, wire.Interested: swarm.Interested, wire.NotInterested: swarm.NotInterested,
+	wire.HaveAll: swarm.HaveAll, wire.HaveNone: swarm.HaveNone,
+}
+
+func (r *reader) message(m *wire.Message) error {
+	piece, begin := int32(m.Piece), int32(m.Begin)
+	switch m.ID {
+	case wire.Piece:
+		r.down.Add(int64(m.Block.Len()))
+		r.add(swarm.Event{Kind: swarm.Arrived, Piece: piece, Begin: begin, Block: m.Block})
+	case wire.Have:
+		r.add(swarm.Event{Kind: swarm.Have, Piece: piece})
+	case wire.Request:
+		return r.request(upload{m.Piece, m.Begin, m.Length})
+	case wire.Cancel:
+		r.cancel(upload{m.Piece, m.Begin, m.Length})
+	case wire.Bitfield:
+		r.add(swarm.Event{Kind: swarm.Bitfield, Arg: slices.Clone(m.Payload)})
+	case wire.Suggest:
+		r.add(swarm.Event{Kind: swarm.Suggested, Piece: piece})
+	case wire.AllowedFast:
+		r.add(swarm.Event{Kind: swarm.AllowedFast, Piece: piece})
+	case wire.Reject:
+		r.add(swarm.Event{Kind: swarm.Rejected, Piece: piece, Begin: begin})
+	case wire.Extended:
+		return r.extended(m)
+	case wire.HashRequest, wire.Hashes, wire.HashReject:
+		h := m.Hashes
+		r.other(&Message{ID: m.ID, Hash: &h, Bytes: slices.Clone(m.Payload)})
+	case wire.KeepAlive:
+		r.heard.Store(time.Now().UnixNano())
+	case wire.Port: // of a DHT node
+	default:
+		r.add(swarm.Event{Kind: simple[m.ID]})
+	}
+	return nil
+}
+
+func (r *reader) other(m *Message) {
+	m.From = r.Conn
+	r.add(swarm.Event{Kind: swarm.Other, Arg: m})
+}
+
+func (r *reader) extended(m *wire.Message) error {
+	switch m.Ext {
+	case 0:
+		h, err := wire.ParseExtHandshake(m.Payload)
+		if err != nil {
+			return err
+		}
+		r.other(&Message{Ext: &h})
+		r.add(swarm.Event{Kind: swarm.Extensions, Arg: &swarm.PeerExtensions{
+			ReqQ: h.ReqQ, ListenPort: h.Port, PEX: h.M[wire.ExtPEX] != 0, DontHave: h.M[wire.ExtDontHave] != 0,
+			UploadOnly: h.UploadOnly, Client: h.Version,
+		}})
+		if h.YourIP.IsValid() {
+			r.add(swarm.Event{Kind: swarm.SetSelf, Arg: netip.AddrPortFrom(h.YourIP, 0)})
+		}
+	case idPEX:
+		p, err := wire.ParsePEX(m.Payload)
+		if err != nil {
+			return err
+		}
+		var found []discovery.Peer
+		for _, a := range p.Added {
+			found = append(found, discovery.Peer{Addr: a.Addr, Source: discovery.PEX})
+		}
+		r.add(swarm.Event{Kind: swarm.PEX, Arg: found})
+	case idMetadata:
+		meta, err := wire.ParseMetadataMessage(m.Payload)
+		if err != nil {
+			return err
+		}
+		meta.Data = slices.Clone(meta.Data)
+		r.other(&Message{Meta: &meta})
+	case idUploadOnly:
+		on, err := wire.ParseUploadOnly(m.Payload)
+		if err != nil {
+			return err
+		}
+		r.add(swarm.Event{Kind: swarm.UploadOnly, OK: on})
+	case idDontHave:
+		piece, err := wire.ParseDontHave(m.Payload)
+		if err != nil {
+			return err
+		}
+		r.add(swarm.Event{Kind: swarm.DontHave, Piece: int32(piece)})
+	}
+	return nil
+}
+
+// request queues what a peer asks for, or rejects it. It waits for nothing: the writer serves.
+func (r *reader) request(u upload) error {
+	content := r.content.Load()
+	ok := content != nil && u.valid(content) && (r.unchoked.Load() || r.isAllowed(u.piece))
+	r.mu.Lock()
+	switch {
+	case ok && len(r.uploads) < MaxRequests:
+		r.uploads = append(r.uploads, u)
+	case ok && !r.cfg.Fast, len(r.out) > maxRejects:
+		r.mu.Unlock()
+		return errFlood
+	case r.cfg.Fast:
+		r.out = wire.AppendReject(r.out, u.piece, u.begin, u.length)
+	}
+	r.mu.Unlock()
+	r.Flush()
+	return nil
+}
+
+// maxRejects bounds the bytes that wait for a peer that asks and does not read.
+const maxRejects = 256 << 10
+
+func (u upload) valid(c *Content) bool {
+	return int64(u.piece) < int64(c.Layout.Pieces()) && c.Have.Has(int(u.piece)) && u.length > 0 && u.length <= maxServed &&
+		int64(u.begin)+int64(u.length) <= int64(c.Layout.PieceLen(int(u.piece)))
+}
+
+// cancel takes a request back. With BEP 6 every request is answered, so a cancelled one is rejected.
+func (r *reader) cancel(u upload) {
+	r.mu.Lock()
+	if i := slices.Index(r.uploads, u); i >= 0 {
+		r.uploads = slices.Delete(r.uploads, i, i+1)
+		if r.cfg.Fast {
+			r.out = wire.AppendReject(r.out, u.piece, u.begin, u.length)
+		}
+	}
+	r.mu.Unlock()
+	r.Flush()
+}

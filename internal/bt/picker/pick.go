@@ -1,0 +1,139 @@
+package picker
+
+import (
+	"shoal/internal/ident"
+)
+
+// View is what the picker needs to know of the peer that it picks for.
+type View struct {
+	Peer ident.Peer
+	Has  func(piece int) bool // nil: everything
+	// Fast says that the peer fetches a whole piece in seconds: it gets pieces of its own. A slow one helps with
+	// pieces that others began.
+	Fast bool
+	// Endgame allows blocks that another peer was asked for already.
+	Endgame bool
+	// Slower reports whether another peer is so much slower that asking this one too is worth it. Endgame only.
+	Slower func(other ident.Peer) bool
+	// Only restricts the choice (allowed-fast pieces while choked, BEP 6); nil: all.
+	Only func(piece int) bool
+}
+
+func (v *View) has(piece int32) bool {
+	return (v.Has == nil || v.Has(int(piece))) && (v.Only == nil || v.Only(int(piece)))
+}
+
+// Pick appends up to n blocks to ask of a peer to out, and marks them as asked.
+func (p *Picker) Pick(v *View, n int, out []Block) []Block {
+	want := len(out) + n
+	full := func() bool { return len(out) >= want }
+	for _, d := range p.deadlines {
+		if full() {
+			return out
+		}
+		out = p.pickPiece(v, d.piece, want, out)
+	}
+	// Pieces that the peer began come first: they end soonest and one sender makes a bad piece easy to trace.
+	out = p.pickPartials(v, want, out, func(q *partial) bool { return q.owner == v.Peer })
+	out = p.pickPartials(v, want, out, func(q *partial) bool { return q.owner == 0 })
+	if !v.Fast && !full() {
+		out = p.pickPartials(v, want, out, func(q *partial) bool { return true })
+	}
+	if p.sequential {
+		out = p.pickInOrder(v, want, out)
+	} else {
+		out = p.pickRarest(v, want, out)
+	}
+	if v.Fast && !full() {
+		out = p.pickPartials(v, want, out, func(q *partial) bool { return true })
+	}
+	if v.Endgame && !full() {
+		out = p.pickAgain(v, want, out)
+	}
+	return out
+}
+
+func (p *Picker) pickPartials(v *View, want int, out []Block, match func(*partial) bool) []Block {
+	for _, q := range p.partials {
+		if len(out) >= want {
+			break
+		}
+		if q.free > 0 && match(q) && v.has(q.piece) && p.prio[q.piece] != Skip {
+			out = q.pick(v.Peer, want, out)
+		}
+	}
+	return out
+}
+
+func (q *partial) pick(peer ident.Peer, want int, out []Block) []Block {
+	if q.only && q.owner != 0 && q.owner != peer {
+		return out
+	}
+	if q.owner == 0 {
+		q.owner = peer
+	}
+	for len(out) < want && q.free > 0 {
+		i := q.nextFree(peer)
+		if i < 0 {
+			break
+		}
+		q.ask(i, peer)
+		out = append(out, Block{q.piece, int32(i)})
+	}
+	return out
+}
+
+func (p *Picker) pickPiece(v *View, piece int32, want int, out []Block) []Block {
+	if !v.has(piece) || !p.Wants(int(piece)) {
+		return out
+	}
+	q := p.at[piece]
+	if q == nil {
+		q = p.begin(piece, v.Peer)
+	}
+	return q.pick(v.Peer, want, out)
+}
+
+func (p *Picker) pickRarest(v *View, want int, out []Block) []Block {
+	for i := 0; i < len(p.order) && len(out) < want; {
+		piece := p.order[i]
+		if !v.has(piece) {
+			i++
+			continue
+		}
+		out = p.begin(piece, v.Peer).pick(v.Peer, want, out) // begin fills place i with another
+	}
+	return out
+}
+
+func (p *Picker) pickInOrder(v *View, want int, out []Block) []Block {
+	for p.first < len(p.prio) && (p.prio[p.first] == Skip || p.have.Has(p.first)) {
+		p.first++
+	}
+	for _, level := range [...]Priority{High, Normal, Low} {
+		for i := p.first; i < len(p.prio) && len(out) < want; i++ {
+			if p.prio[i] == level && p.pos[i] >= 0 && v.has(int32(i)) {
+				out = p.begin(int32(i), v.Peer).pick(v.Peer, want, out)
+			}
+		}
+	}
+	return out
+}
+
+// pickAgain asks a second peer for blocks that a slower one was asked for: the last ones of the piece first, because
+// peers answer in order. A block is never asked of more than two, so the endgame costs at most one extra copy.
+func (p *Picker) pickAgain(v *View, want int, out []Block) []Block {
+	for _, q := range p.partials {
+		if q.only || q.hashing || !v.has(q.piece) || p.prio[q.piece] == Skip {
+			continue
+		}
+		for i := len(q.slots) - 1; i >= 0 && len(out) < want; i-- {
+			s := &q.slots[i]
+			if s.state == asked && s.second == 0 && s.peer != v.Peer && v.Slower(s.peer) {
+				q.ask(i, v.Peer)
+				out = append(out, Block{q.piece, int32(i)})
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,162 @@
+package session
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/torrent"
+	"shoal/internal/bt/tracker"
+	"shoal/internal/discovery"
+	"shoal/internal/ident"
+)
+
+// Spec says which torrent to add and how to treat it. Torrent or InfoHash is needed.
+type Spec struct {
+	Torrent   *metainfo.Torrent
+	InfoHash  ident.InfoHash // of a magnet link
+	Trackers  [][]string     // beside those of Torrent
+	WebSeeds  []string
+	HTTPSeeds []string
+	Peers     []netip.AddrPort
+
+	Root        string                                 // the download folder
+	Select      func(*metainfo.Info) []bool            // by file: wanted; nil: all
+	Learned     func(*metainfo.Info, *metainfo.Hashes) // called once the info is known
+	ReadOnly    bool                                   // never write or create files
+	Preallocate bool
+	Recheck     bool // trust no journal
+	Sequential  bool
+
+	NoTrackers  bool  // ask no tracker
+	AllTrackers bool  // announce to all at once, not tier by tier
+	Down, Up    int64 // bytes/s for this torrent; 0: unlimited
+	MaxPeers    int   // 0: 200
+	Slots       int   // unchoked peers; 0: by upload rate
+	NoSuper     bool  // do not super-seed while we are the only seed
+}
+
+func (spec *Spec) private() bool { return spec.Torrent != nil && spec.Torrent.Info.Private }
+
+// configure turns a Spec into what a torrent needs. A magnet link whose metadata was fetched before finds it in the state folder.
+func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
+	if spec.Torrent == nil && spec.InfoHash.IsZero() {
+		return nil, errors.New("session: neither torrent nor infohash given")
+	}
+	if spec.Torrent == nil {
+		spec.Torrent = s.recall(spec.InfoHash)
+	}
+	hash := spec.InfoHash
+	cfg := &torrent.Config{
+		PeerID: s.id, Port: s.Port(), Store: s.store, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate,
+		Recheck: spec.Recheck, Select: spec.Select, Blocks: s.pool, Dial: s.dial, Client: s.client, Version: s.cfg.Client,
+		Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
+	}
+	if !s.cfg.LANLimit {
+		cfg.Exempt = isLocal
+	}
+	tiers := spec.Trackers
+	if t := spec.Torrent; t != nil {
+		hash = t.Info.Hash
+		cfg.Info, cfg.Layers = t.Info, t.PieceLayers
+		tiers = append(append([][]string{}, t.Announce...), tiers...)
+		cfg.WebSeeds = append(append([]string{}, t.WebSeeds...), cfg.WebSeeds...)
+		cfg.HTTPSeeds = append(append([]string{}, t.HTTPSeeds...), cfg.HTTPSeeds...)
+	}
+	cfg.InfoHash = hash
+	cfg.Journal = s.statePath(hash.Key(), ".journal")
+	cfg.Learned = s.learned(spec, tiers)
+	for _, p := range spec.Peers {
+		cfg.Peers = append(cfg.Peers, discovery.Peer{Addr: p, Source: discovery.Static})
+	}
+	if len(tiers) > 0 && !spec.NoTrackers {
+		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers, UserAgent: s.cfg.Client}
+		cfg.Finders = append(cfg.Finders, tracker.New(s.cfg.Network, tiers, opts))
+	}
+	cfg.Swarm = s.swarmConfig(spec)
+	return cfg, nil
+}
+
+// learned returns what is to be done once a torrent's info is known: remember it, and tell whoever added it.
+func (s *Session) learned(spec *Spec, tiers [][]string) func(torrent.Learned) {
+	return func(l torrent.Learned) {
+		if s.cfg.State != "" {
+			t := spec.Torrent
+			if t == nil {
+				t = &metainfo.Torrent{Info: l.Info, Announce: tiers, WebSeeds: spec.WebSeeds, PieceLayers: l.Hashes.PieceLayers()}
+			}
+			s.remember(t)
+		}
+		if spec.Learned != nil {
+			spec.Learned(l.Info, l.Hashes)
+		}
+	}
+}
+
+// remember saves a torrent under each of its names, so that a magnet link of any form finds it. A failure costs only that.
+func (s *Session) remember(t *metainfo.Torrent) {
+	if err := os.MkdirAll(s.cfg.State, 0o700); err != nil {
+		return
+	}
+	b := t.Encode()
+	for _, name := range t.Info.Hash.Swarms() {
+		path := s.statePath(name, ".torrent")
+		tmp, err := os.CreateTemp(s.cfg.State, filepath.Base(path)+".*")
+		if err != nil {
+			return
+		}
+		_, err = tmp.Write(b)
+		if err = errors.Join(err, tmp.Close()); err == nil {
+			err = os.Rename(tmp.Name(), path)
+		}
+		if err != nil {
+			os.Remove(tmp.Name())
+		}
+	}
+}
+
+// recall returns a remembered torrent, or nil. What is not sound, or does not match the whole name, is as good as absent.
+func (s *Session) recall(h ident.InfoHash) *metainfo.Torrent {
+	for _, name := range h.Swarms() {
+		path := s.statePath(name, ".torrent")
+		if path == "" {
+			return nil
+		}
+		b, err := readBounded(path)
+		if err != nil {
+			continue
+		}
+		t, err := metainfo.Parse(b)
+		if err != nil || h.HasV1() && t.Info.Hash.V1 != h.V1 || h.HasV2() && t.Info.Hash.V2 != h.V2 {
+			continue
+		}
+		if hashes, err := metainfo.NewHashes(t.Info, t.PieceLayers); err != nil || len(hashes.MissingLayers()) > 0 && !t.Info.HasV1 {
+			continue
+		}
+		return t
+	}
+	return nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if fi.Size() > metainfo.MaxTorrent {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, fi.Size(), int64(metainfo.MaxTorrent))
+	}
+	return os.ReadFile(path)
+}
+
+// newSeed makes the choices by chance differ from run to run.
+func newSeed() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -1,0 +1,71 @@
+package swarm
+
+import (
+	"net/netip"
+	"time"
+
+	"shoal/internal/bitfield"
+	"shoal/internal/ident"
+)
+
+// peer is what the swarm knows of one connection.
+type peer struct {
+	id   ident.Peer
+	info PeerInfo
+	ext  PeerExtensions
+
+	has    bitfield.Set // meaningless while seed
+	seed   bool         // has everything
+	pieces int          // how many it has
+	early  early        // what it said before the layout was known
+
+	theyChoke, theyInterest bool
+	weChoke, weInterest     bool
+	chokedAt                time.Duration // when weChoke last changed
+	optimistic              bool
+	wanted                  int // pieces it has that we want
+
+	pipe        pipeline
+	allowedFast map[int32]bool // pieces it serves although it chokes us (BEP 6)
+	refused     map[int32]bool // pieces it rejected since it last unchoked us
+	dry         uint64         // the swarm's change count when it last had nothing to ask of this peer
+
+	joined      time.Duration
+	downTotal   int64
+	upTotal     int64
+	upAtUnchoke int64
+	downRate    float64 // bytes/s, smoothed
+	upRate      float64
+	badPieces   int
+	unasked     int // blocks that came although nobody asked
+	useful      bool
+
+	told    map[netip.AddrPort]bool // what its PEX messages said
+	pexNext time.Duration
+	pexIn   time.Duration // when it may send the next
+
+	shown *shown // super-seeding: the pieces it was shown; nil: all
+}
+
+// early keeps what a peer said about its pieces until their number is known.
+type early struct {
+	bits  []byte
+	haves []int32
+	all   bool
+}
+
+// maxEarlyHaves bounds what is kept of have messages before the metadata is there.
+const maxEarlyHaves = 1 << 16
+
+func (p *peer) hasPiece(i int) bool { return p.seed || p.has.Has(i) }
+
+// listen returns where the peer can be dialled, or an invalid address.
+func (p *peer) listen() netip.AddrPort {
+	switch {
+	case p.info.Listen.IsValid():
+		return p.info.Listen
+	case p.ext.ListenPort != 0:
+		return netip.AddrPortFrom(p.info.Addr.Addr(), p.ext.ListenPort)
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,380 @@
+package swarm
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"shoal/internal/bitfield"
+	"shoal/internal/bt/picker"
+	"shoal/internal/discovery"
+	"shoal/internal/storage"
+)
+
+// Step takes one event. Events of peers that have left are ignored, but for their blocks, which are released.
+func (s *Swarm) Step(now time.Duration, e Event) {
+	switch e.Kind {
+	case Joined:
+		s.joined(now, e)
+		return
+	case Found:
+		for _, a := range e.Arg.([]discovery.Peer) {
+			s.list.Add(a)
+		}
+		s.dial(now)
+		return
+	case DialFailed:
+		s.dials--
+		s.list.Failed(e.Arg.(netip.AddrPort), now)
+		s.dial(now)
+		return
+	case Refused:
+		s.dials--
+		s.list.Refused(e.Arg.(netip.AddrPort), now)
+		return
+	case Stored:
+		s.stored(now, e.Arg.(storage.Result))
+		return
+	case Pause:
+		s.pause(now, e.OK)
+		return
+	case SetSelf:
+		s.list.SetSelf(e.Arg.(netip.AddrPort))
+		return
+	case Other:
+		return
+	}
+	p := s.peer(e.Peer)
+	if p == nil {
+		e.Block.Release()
+		return
+	}
+	s.stepPeer(now, p, e)
+}
+
+func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
+	switch e.Kind {
+	case Left:
+		s.left(now, p)
+	case Choked:
+		s.choked(now, p)
+	case Unchoked:
+		p.theyChoke, p.refused = false, nil
+		s.thirst(p)
+	case Interested:
+		p.theyInterest = true
+		s.interested(now, p)
+	case NotInterested:
+		p.theyInterest = false
+		s.dropIfUseless(p)
+	case Have:
+		s.peerHas(now, p, int(e.Piece))
+	case Bitfield:
+		s.peerBits(p, e.Arg.([]byte))
+	case HaveAll:
+		s.peerHasAll(p)
+	case HaveNone:
+	case DontHave:
+		s.peerLost(p, int(e.Piece))
+	case Suggested: // advice that rarest first does not need
+	case AllowedFast:
+		if p.info.Fast && len(p.allowedFast) < 64 && (s.lay == nil || int(e.Piece) < s.lay.Pieces()) {
+			if p.allowedFast == nil {
+				p.allowedFast = map[int32]bool{}
+			}
+			p.allowedFast[e.Piece] = true
+			s.thirst(p)
+		}
+	case Arrived:
+		s.arrived(now, p, e)
+	case Rejected:
+		s.rejected(p, picker.Block{Piece: e.Piece, Index: e.Begin / blockSize})
+	case Extensions:
+		p.ext = *e.Arg.(*PeerExtensions)
+		s.learnListen(p)
+		s.dropIfUseless(p)
+	case UploadOnly:
+		p.ext.UploadOnly = e.OK
+		s.dropIfUseless(p)
+	case PEX:
+		s.pexIn(now, p, e.Arg.([]discovery.Peer))
+	case Traffic:
+		s.traffic(now, p, e.Arg.(*Totals))
+	}
+}
+
+func (s *Swarm) joined(now time.Duration, e Event) {
+	info := e.Arg.(*PeerInfo)
+	p := &peer{id: e.Peer, info: *info, theyChoke: true, weChoke: true, joined: now, chokedAt: now}
+	p.pipe.target = firstTarget
+	p.pexNext, p.pexIn = now+10*time.Second, now
+	for int(e.Peer) >= len(s.slots) {
+		s.slots = append(s.slots, nil)
+	}
+	s.slots[e.Peer] = p
+	s.peers = append(s.peers, p)
+	if !info.Incoming && !info.WebSeed {
+		s.dials--
+	}
+	if s.lay != nil {
+		p.has = bitfield.New(s.lay.Pieces())
+	}
+	if info.WebSeed {
+		p.theyChoke, p.ext.ReqQ = false, maxTarget
+		s.peerHasAll(p)
+		return
+	}
+	s.learnListen(p)
+	switch {
+	case s.list.Banned(info.Addr.Addr()):
+		s.drop(p, ErrBanned)
+	case s.isDuplicate(p):
+		s.drop(p, ErrDuplicate)
+	default:
+		s.greet(now, p)
+		s.makeRoom(p)
+	}
+}
+
+// greet tells a new peer what we have.
+func (s *Swarm) greet(now time.Duration, p *peer) {
+	switch {
+	case s.lay == nil || s.have.Count() == 0 || s.superJoin(now, p):
+		s.emit(Effect{Kind: SendHaveNone, Peer: p.id})
+		if p.shown != nil {
+			s.superShow(p)
+		}
+		return
+	case s.have.All():
+		s.emit(Effect{Kind: SendHaveAll, Peer: p.id})
+	default:
+		s.emit(Effect{Kind: SendBitfield, Peer: p.id})
+	}
+	if p.info.Fast {
+		s.emit(Effect{Kind: SendAllowedFast, Peer: p.id})
+	}
+}
+
+// isDuplicate reports whether the same peer is connected already. Two ends that dial each other at once must agree which
+// connection stays: the older one here; the other end drops the same one or finds it gone.
+func (s *Swarm) isDuplicate(p *peer) bool {
+	return slices.ContainsFunc(s.peers, func(o *peer) bool {
+		return o != p && !o.info.WebSeed && o.info.ID == p.info.ID && o.info.Addr.Addr() == p.info.Addr.Addr()
+	})
+}
+
+func (s *Swarm) learnListen(p *peer) {
+	if a := p.listen(); a.IsValid() {
+		s.list.Add(discovery.Peer{Addr: a, Source: p.info.Source})
+		s.list.Connected(a)
+	}
+}
+
+func (s *Swarm) left(now time.Duration, p *peer) {
+	s.releaseAll(p)
+	if s.picker != nil {
+		s.picker.Disown(p.id)
+		s.uncount(p)
+		s.superLeft(p)
+	}
+	if p.seed {
+		s.seeds--
+	}
+	s.downTotal += p.downTotal
+	s.upTotal += p.upTotal
+	s.slots[p.id] = nil
+	s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+	if a := p.listen(); a.IsValid() && !slices.ContainsFunc(s.peers, func(o *peer) bool { return o.listen() == a }) {
+		s.list.Disconnected(a, now, p.useful)
+	}
+	if !p.weChoke {
+		s.nextChoke = min(s.nextChoke, now) // its slot is free
+	}
+	s.wake()
+	s.dial(now)
+}
+
+// uncount takes a peer's pieces out of the availability.
+func (s *Swarm) uncount(p *peer) {
+	if p.seed {
+		return
+	}
+	for i := range s.lay.Pieces() {
+		if p.has.Has(i) {
+			s.picker.PeerLost(i)
+		}
+	}
+}
+
+func (s *Swarm) applyEarly(now time.Duration, p *peer) {
+	e := p.early
+	p.early = early{}
+	if e.all || p.seed {
+		p.seed = false
+		s.peerHasAll(p)
+	}
+	if e.bits != nil {
+		s.peerBits(p, e.bits)
+	}
+	for _, i := range e.haves {
+		s.peerHas(now, p, int(i))
+	}
+}
+
+func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
+	if s.lay == nil {
+		if len(p.early.haves) < maxEarlyHaves {
+			p.early.haves = append(p.early.haves, int32(piece))
+		}
+		return
+	}
+	if piece < 0 || piece >= s.lay.Pieces() {
+		s.violation(p, "have piece %d of %d (BEP 3)", piece, s.lay.Pieces())
+		return
+	}
+	if p.hasPiece(piece) {
+		return
+	}
+	p.has.Add(piece)
+	p.pieces++
+	s.picker.PeerHas(piece)
+	s.superHave(now, p, int32(piece))
+	if p.has.All() {
+		s.becameSeed(p)
+	}
+	if s.picker.Wants(piece) {
+		p.wanted++
+		s.updateInterest(p)
+		s.thirst(p)
+	}
+}
+
+// becameSeed stops counting the peer's pieces one by one.
+func (s *Swarm) becameSeed(p *peer) {
+	s.uncount(p)
+	p.seed = true
+	p.has = bitfield.Set{}
+	s.seeds++
+	s.list.Seed(p.listen(), true)
+	s.dropIfUseless(p)
+}
+
+func (s *Swarm) peerBits(p *peer, bits []byte) {
+	if s.lay == nil {
+		p.early.bits = bits
+		return
+	}
+	set, err := bitfield.Parse(s.lay.Pieces(), bits)
+	if err != nil {
+		s.violation(p, "%v: %d bytes for %d pieces (BEP 3)", err, len(bits), s.lay.Pieces())
+		return
+	}
+	if set.All() {
+		s.peerHasAll(p)
+		return
+	}
+	if p.seed {
+		return
+	}
+	for i := range set.Len() {
+		if set.Has(i) && p.has.Add(i) {
+			p.pieces++
+			s.picker.PeerHas(i)
+		}
+	}
+	s.recount(p)
+	s.thirst(p)
+}
+
+func (s *Swarm) peerHasAll(p *peer) {
+	if s.lay == nil {
+		p.early.all = true
+		return
+	}
+	if p.seed {
+		return
+	}
+	p.pieces = s.lay.Pieces()
+	s.becameSeed(p)
+	s.recount(p)
+	s.thirst(p)
+}
+
+func (s *Swarm) peerLost(p *peer, piece int) {
+	if s.lay == nil || piece < 0 || piece >= s.lay.Pieces() || !p.hasPiece(piece) {
+		return
+	}
+	if p.seed {
+		p.seed = false
+		s.seeds--
+		p.has = bitfield.New(s.lay.Pieces())
+		p.has.Fill()
+		for i := range s.lay.Pieces() {
+			s.picker.PeerHas(i)
+		}
+	}
+	p.has.Remove(piece)
+	p.pieces--
+	s.picker.PeerLost(piece)
+	s.recount(p)
+}
+
+// recount counts anew what a peer has that we want.
+func (s *Swarm) recount(p *peer) {
+	if s.lay == nil {
+		return
+	}
+	p.wanted = 0
+	if p.seed {
+		p.wanted, _ = s.picker.Missing()
+	} else {
+		for i := range s.lay.Pieces() {
+			if p.has.Has(i) && s.picker.Wants(i) {
+				p.wanted++
+			}
+		}
+	}
+	s.updateInterest(p)
+}
+
+func (s *Swarm) updateInterest(p *peer) {
+	want := p.wanted > 0 && !s.cfg.ShareOnly
+	if want == p.weInterest {
+		return
+	}
+	p.weInterest = want
+	if p.info.WebSeed {
+		return
+	}
+	if want {
+		s.emit(Effect{Kind: SendInterested, Peer: p.id})
+	} else {
+		s.emit(Effect{Kind: SendNotInterested, Peer: p.id})
+	}
+}
+
+func (s *Swarm) traffic(now time.Duration, p *peer, t *Totals) {
+	const weight = 0.3 // of the last second; about 5 s of memory
+	p.downRate += weight * (float64(t.Down-p.downTotal) - p.downRate)
+	p.upRate += weight * (float64(t.Up-p.upTotal) - p.upRate)
+	if t.Down > p.downTotal || t.Up > p.upTotal {
+		p.useful = true
+	}
+	p.downTotal, p.upTotal = t.Down, t.Up
+}
+
+// pause stops or resumes all asking and serving.
+func (s *Swarm) pause(now time.Duration, on bool) {
+	if s.paused == on {
+		return
+	}
+	s.paused = on
+	if !on {
+		s.wake()
+		s.nextChoke = now
+		return
+	}
+	for _, p := range s.peers {
+		s.cancelAll(p)
+	}
+}

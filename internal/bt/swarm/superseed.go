@@ -1,0 +1,164 @@
+package swarm
+
+import (
+	"time"
+)
+
+// superSeed is the state of super-seeding (BEP 16) while we are the only seed of several leechers: each is shown other
+// pieces, so that what we send once they can pass on, and we send little more than one copy in all. It is gentler than
+// the BEP: a peer is shown new pieces as fast as it finishes those shown, and one that stands still is shown
+// whatever it lacks, so nobody waits for a neighbour who does not share.
+type superSeed struct {
+	order []int32 // pieces not shown to anybody yet are order[next:]
+	next  int
+	again []int32 // shown, but the only peer that had or fetched them left
+	by    []uint8 // how many peers each piece was shown to
+	since time.Duration
+}
+
+// shown is what one peer was shown.
+type shown struct {
+	pieces map[int32]bool // shown and not had yet
+	window int            // how many of these it may have at once
+	last   time.Duration  // when it finished a piece
+}
+
+const (
+	superWindow    = 4
+	superMaxWindow = 128
+	superAlone     = time.Second // a single leecher is shown everything after so long
+	superPatience  = time.Second // and a peer that finishes nothing for so long, whatever it lacks
+)
+
+// superJoin decides what a new peer is shown. It returns true if that is not everything.
+func (s *Swarm) superJoin(now time.Duration, p *peer) bool {
+	if s.cfg.NoSuper || !s.Complete() || s.seeds > 0 || p.info.WebSeed {
+		return false
+	}
+	if s.super == nil {
+		if s.connected() > 1 {
+			return false // the others were shown everything already
+		}
+		n := s.lay.Pieces()
+		s.super = &superSeed{order: make([]int32, n), by: make([]uint8, n), since: now}
+		for i := range s.super.order {
+			s.super.order[i] = int32(i)
+		}
+		s.rng.Shuffle(n, func(i, j int) { o := s.super.order; o[i], o[j] = o[j], o[i] })
+	}
+	p.shown = &shown{pieces: map[int32]bool{}, window: superWindow, last: now}
+	return true
+}
+
+// superHave notes that a peer has one piece more.
+func (s *Swarm) superHave(now time.Duration, p *peer, piece int32) {
+	if s.super == nil || p.shown == nil || !p.shown.pieces[piece] {
+		return
+	}
+	delete(p.shown.pieces, piece)
+	p.shown.last = now
+	p.shown.window = min(p.shown.window+1, superMaxWindow)
+	s.superShow(p)
+}
+
+// superShow shows a peer pieces that nobody else was shown, up to its window.
+func (s *Swarm) superShow(p *peer) {
+	for len(p.shown.pieces) < p.shown.window {
+		piece, ok := s.super.fresh(s, p)
+		if !ok {
+			return
+		}
+		s.show(p, piece)
+	}
+}
+
+func (s *Swarm) show(p *peer, piece int32) {
+	p.shown.pieces[piece] = true
+	if s.super.by[piece] < 255 {
+		s.super.by[piece]++
+	}
+	s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: piece})
+}
+
+// fresh takes the next piece that no leecher has or fetches.
+func (u *superSeed) fresh(s *Swarm, p *peer) (int32, bool) {
+	for len(u.again) > 0 {
+		piece := u.again[len(u.again)-1]
+		u.again = u.again[:len(u.again)-1]
+		if s.picker.Availability(int(piece)) == 0 && !p.shown.pieces[piece] {
+			return piece, true
+		}
+	}
+	for u.next < len(u.order) {
+		piece := u.order[u.next]
+		u.next++
+		if s.picker.Availability(int(piece)) == 0 {
+			return piece, true
+		}
+	}
+	return 0, false
+}
+
+// superLeft makes pieces that only the leaving peer had or fetched be shown again.
+func (s *Swarm) superLeft(p *peer) {
+	if s.super == nil || p.shown == nil {
+		return
+	}
+	for i, n := range s.super.by {
+		if n > 0 && (p.hasPiece(i) || p.shown.pieces[int32(i)]) && s.picker.Availability(i) == 0 {
+			s.super.again = append(s.super.again, int32(i))
+		}
+	}
+}
+
+// superTick ends super-seeding when it has done its work, and helps peers that stand still.
+func (s *Swarm) superTick(now time.Duration) {
+	if s.super == nil {
+		return
+	}
+	if s.connected() > 1 {
+		s.super.since = now
+	}
+	if s.seeds > 0 || now-s.super.since >= superAlone {
+		s.superEnd()
+		return
+	}
+	for _, p := range s.peers {
+		if p.shown != nil && now-p.shown.last >= superPatience {
+			s.superHelp(now, p)
+		}
+	}
+}
+
+// superHelp shows a peer that stands still the rarest pieces that it lacks, as many as its window.
+func (s *Swarm) superHelp(now time.Duration, p *peer) {
+	p.shown.last = now
+	n := p.shown.window
+	for rarity := 0; rarity < 4 && n > 0; rarity++ {
+		for _, piece := range s.super.order {
+			if n == 0 {
+				break
+			}
+			if !p.hasPiece(int(piece)) && !p.shown.pieces[piece] && min(s.picker.Availability(int(piece)), 3) == rarity {
+				s.show(p, piece)
+				n--
+			}
+		}
+	}
+}
+
+// superEnd shows everybody everything.
+func (s *Swarm) superEnd() {
+	s.super = nil
+	for _, p := range s.peers {
+		if p.shown == nil {
+			continue
+		}
+		for i := range s.lay.Pieces() {
+			if !p.hasPiece(i) && !p.shown.pieces[int32(i)] {
+				s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: int32(i)})
+			}
+		}
+		p.shown = nil
+	}
+}

@@ -1,0 +1,200 @@
+package torrent
+
+import (
+	"errors"
+	"time"
+
+	"shoal/internal/bt/peer"
+	"shoal/internal/bt/swarm"
+	"shoal/internal/bt/wire"
+	"shoal/internal/ident"
+)
+
+// apply carries out what the swarm asks for, and flushes every link that got something.
+func (t *Torrent) apply(now time.Duration) {
+	for _, e := range t.sw.Drain(now) {
+		if e.Peer != 0 {
+			t.applyPeer(e)
+			continue
+		}
+		switch e.Kind {
+		case swarm.Dial:
+			t.dial(e.Arg.(swarm.Candidate))
+		case swarm.Store:
+			t.store.Write(int(e.Piece), int(e.Begin), e.Block)
+		case swarm.Verify:
+			t.store.Verify(int(e.Piece), e.OK)
+		case swarm.Discard:
+			t.store.Discard(int(e.Piece))
+		case swarm.Completed:
+			t.completed()
+		}
+	}
+	for _, l := range t.touched {
+		l.Flush()
+	}
+	clear(t.touched)
+	t.touched = t.touched[:0]
+}
+
+// applyPeer carries out an effect on one peer.
+func (t *Torrent) applyPeer(e swarm.Effect) {
+	l := t.links[e.Peer]
+	if l == nil {
+		return
+	}
+	if n := len(t.touched); n == 0 || t.touched[n-1] != l {
+		t.touched = append(t.touched, l)
+	}
+	if e.Kind == swarm.Drop {
+		why, _ := e.Arg.(error)
+		l.Close(why)
+		return
+	}
+	switch l := l.(type) {
+	case *peer.Conn:
+		t.send(l, e)
+	case *webSeed:
+		l.effect(e)
+	}
+}
+
+// send turns an effect into a message.
+func (t *Torrent) send(c *peer.Conn, e swarm.Effect) {
+	piece, begin, length := uint32(e.Piece), uint32(e.Begin), uint32(e.Length)
+	switch e.Kind {
+	case swarm.SendRequest:
+		c.Queue(func(b []byte) []byte { return wire.AppendRequest(b, piece, begin, length) })
+	case swarm.SendCancel:
+		c.Queue(func(b []byte) []byte { return wire.AppendCancel(b, piece, begin, length) })
+	case swarm.SendInterested:
+		c.Queue(wire.AppendInterested)
+	case swarm.SendNotInterested:
+		c.Queue(wire.AppendNotInterested)
+	case swarm.SendChoke:
+		c.Choke()
+	case swarm.SendUnchoke:
+		c.Unchoke()
+	case swarm.SendHave:
+		c.Queue(func(b []byte) []byte { return wire.AppendHave(b, piece) })
+	case swarm.SendDontHave:
+		if ext := c.Extension(wire.ExtDontHave); ext != 0 {
+			c.Queue(func(b []byte) []byte { return wire.AppendExtended(b, ext, wire.AppendDontHave(nil, piece)) })
+		}
+	case swarm.SendHaveAll, swarm.SendHaveNone, swarm.SendBitfield:
+		t.sendPieces(c, e)
+	case swarm.SendAllowedFast:
+		t.allowFast(c)
+	case swarm.SendPEX:
+		t.sendPEX(c, e.Arg.(*swarm.PEXUpdate))
+	}
+}
+
+// sendPieces tells what we have in the first message. Without BEP 6 a bitfield says it, or silence.
+func (t *Torrent) sendPieces(c *peer.Conn, e swarm.Effect) {
+	switch {
+	case e.Kind == swarm.SendHaveNone && c.Fast():
+		c.Queue(wire.AppendHaveNone)
+	case e.Kind == swarm.SendHaveNone:
+	case e.Kind == swarm.SendHaveAll && c.Fast():
+		c.Queue(wire.AppendHaveAll)
+	default:
+		set := t.view.Snapshot()
+		c.Queue(func(b []byte) []byte { return wire.AppendBitfield(b, set.Bytes()) })
+	}
+}
+
+// allowedFast is how many pieces a peer may ask for while choked, as BEP 6 advises.
+const allowedFast = 10
+
+func (t *Torrent) allowFast(c *peer.Conn) {
+	addr := addrPort(c.RemoteAddr()).Addr()
+	c.AllowFast(wire.AllowedFastSet(t.infoHash.Load().Key(), addr, t.info.Layout.Pieces(), allowedFast))
+}
+
+func (t *Torrent) sendPEX(c *peer.Conn, u *swarm.PEXUpdate) {
+	ext := c.Extension(wire.ExtPEX)
+	if ext == 0 {
+		return
+	}
+	p := wire.PEX{Dropped: u.Dropped}
+	for _, a := range u.Added {
+		var flags uint8
+		if a.Seed {
+			flags |= wire.PEXSeed
+		}
+		if a.Outgoing {
+			flags |= wire.PEXReachable
+		}
+		p.Added = append(p.Added, wire.PEXPeer{Addr: a.Addr, Flags: flags})
+	}
+	body := p.Append(nil)
+	c.Queue(func(b []byte) []byte { return wire.AppendExtended(b, ext, body) })
+}
+
+// Patience with connections, swept once a second instead of by timers of their own.
+const (
+	keepAlive = 100 * time.Second // BEP 3: peers close after two minutes of silence
+	deaf      = 4 * time.Minute   // without a word from the peer
+)
+
+var errDeaf = errors.New("peer has been silent for minutes")
+
+// tick does what time asks for.
+func (t *Torrent) tick(now time.Duration) {
+	t.lastTick = now
+	clock := time.Now()
+	t.conns(func(id ident.Peer, c *peer.Conn) {
+		t.count(now, id, c)
+		in, out := c.Quiet(clock)
+		switch {
+		case in > deaf:
+			c.Close(errDeaf)
+		case out > keepAlive:
+			c.Queue(wire.AppendKeepAlive)
+			c.Flush()
+		}
+	})
+	t.tickWeb(now)
+	t.tickMetadata(now)
+	t.tickLayers(now)
+	t.tickDisk(now)
+	t.sw.Tick(now)
+	t.want.Store(int64(t.sw.WantPeers()))
+	t.publish()
+}
+
+// count tells the swarm the totals of a connection.
+func (t *Torrent) count(now time.Duration, id ident.Peer, c *peer.Conn) {
+	down, up := c.Totals()
+	t.sw.Step(now, swarm.Event{Kind: swarm.Traffic, Peer: id, Arg: &swarm.Totals{Down: down, Up: up}})
+}
+
+// other handles events that are not the swarm's.
+func (t *Torrent) other(now time.Duration, e swarm.Event) {
+	switch a := e.Arg.(type) {
+	case func():
+		a()
+	case arrival:
+		t.join(now, a)
+	case *peer.Message:
+		if t.links[e.Peer] == link(a.From) {
+			t.message(now, e.Peer, a)
+		}
+	}
+}
+
+func (t *Torrent) message(now time.Duration, id ident.Peer, m *peer.Message) {
+	switch {
+	case m.Ext != nil:
+		m.From.SetExtensions(m.Ext.M)
+		if t.fetch != nil && m.Ext.MetadataSize > 0 && m.From.Extension(wire.ExtMetadata) != 0 {
+			t.fetch.Announced(id, m.Ext.MetadataSize)
+			t.askMetadata(now)
+		}
+	case m.Meta != nil:
+		t.metadataMessage(now, id, m.From, m.Meta)
+	case m.Hash != nil:
+		t.hashMessage(now, id, m)
+	}
+}

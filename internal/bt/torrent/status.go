@@ -1,0 +1,230 @@
+package torrent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/peer"
+	"shoal/internal/bt/swarm"
+	"shoal/internal/discovery"
+	"shoal/internal/ident"
+	"shoal/internal/storage"
+)
+
+// Status is a look at a torrent for people and for --json. Rates are bytes/s, sizes bytes.
+type Status struct {
+	InfoHash  ident.InfoHash
+	Name      string // empty until the info is known
+	Phase     Phase
+	Problem   error         // why it stands still; nil: it does not
+	DiskFull  bool          // that is why
+	Total     int64         // of the wanted files; 0 until known
+	Done      int64         // of those, what is there and hashed, or on its way into a piece
+	Checked   float64       // 0 … 1 while Checking
+	Down, Up  float64       // payload rates
+	ETA       time.Duration // negative: unknown
+	Swarm     swarm.Stats
+	Files     int
+	PieceSize int64
+	Age       time.Duration // since it was started
+	Idle      time.Duration // since payload last came
+	Seeding   time.Duration // since every wanted piece was there; 0 until then
+}
+
+// Status returns the latest look, at most about a second old.
+func (t *Torrent) Status() Status { return *t.status.Load() }
+
+// Info returns the content's description, nil until it is known.
+func (t *Torrent) Info() *metainfo.Info {
+	select {
+	case <-t.known:
+		return t.info
+	default:
+		return nil
+	}
+}
+
+// Hashes returns the expected hashes, nil until the info is known.
+func (t *Torrent) Hashes() *metainfo.Hashes {
+	select {
+	case <-t.known:
+		return t.hashes
+	default:
+		return nil
+	}
+}
+
+// Trackers returns what the places where peers are looked for say.
+func (t *Torrent) Trackers() []discovery.Status {
+	var out []discovery.Status
+	for _, f := range t.cfg.Finders {
+		out = append(out, f.Status()...)
+	}
+	return out
+}
+
+// Uploaded returns the payload bytes sent until now.
+func (t *Torrent) Uploaded() int64 {
+	n := t.progress[0].Load()
+	t.call(func() {
+		t.conns(func(id ident.Peer, c *peer.Conn) { t.count(t.now(), id, c) })
+		n = t.sw.Stats().UpTotal
+	})
+	return n
+}
+
+// Peers returns a look at every connection.
+func (t *Torrent) Peers() []swarm.PeerStats {
+	var out []swarm.PeerStats
+	if t.call(func() { out = t.sw.PeerStats() }) != nil {
+		return nil
+	}
+	return out
+}
+
+// Pieces returns which pieces are there.
+func (t *Torrent) Pieces() []bool {
+	var out []bool
+	err := t.call(func() {
+		if t.view == nil {
+			return
+		}
+		out = make([]bool, t.view.Len())
+		for i := range out {
+			out[i] = t.view.Has(i)
+		}
+	})
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// rates smooth the payload of all connections together.
+type rates struct {
+	at       time.Duration
+	down, up int64
+	downRate float64
+	upRate   float64
+	lastDown time.Duration // when payload last came
+}
+
+func (r *rates) update(now time.Duration, down, up int64) {
+	passed := (now - r.at).Seconds()
+	if passed < 0.5 {
+		return
+	}
+	const weight = 0.4
+	d, u := float64(down-r.down)/passed, float64(up-r.up)/passed
+	if r.downRate == 0 && r.upRate == 0 {
+		r.downRate, r.upRate = d, u
+	}
+	r.downRate += weight * (d - r.downRate)
+	r.upRate += weight * (u - r.upRate)
+	if down > r.down {
+		r.lastDown = now
+	}
+	r.at, r.down, r.up = now, down, up
+}
+
+// publish makes the look anew.
+func (t *Torrent) publish() {
+	now := t.now()
+	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Age: now, Swarm: t.sw.Stats()}
+	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
+	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
+	if t.seedingSince > 0 {
+		st.Seeding = now - t.seedingSince
+	}
+	if t.info != nil {
+		st.Name, st.Files, st.PieceSize = t.info.Name, len(t.info.Layout.Files), t.info.Layout.PieceLength
+	}
+	if t.store != nil {
+		st.Total = t.wantedBytes
+		st.Done = max(0, st.Total-st.Swarm.MissingBytes)
+		for _, p := range t.sw.Partials() {
+			st.Done += min(int64(p.Arrived)*blockSize, int64(t.info.Layout.DataLen(p.Piece)))
+		}
+		st.Done = min(st.Done, st.Total)
+		if st.Swarm.Missing == 0 {
+			st.Done = st.Total
+		}
+		if left := st.Total - st.Done; st.Down > 1 && left > 0 {
+			st.ETA = time.Duration(float64(left) / st.Down * float64(time.Second))
+		}
+	}
+	if t.phase == Checking && t.toCheck > 0 {
+		st.Checked = 1 - float64(t.checking)/float64(t.toCheck)
+	}
+	t.publishProgress()
+	t.status.Store(&st)
+}
+
+// publishProgress makes the counters for trackers anew.
+func (t *Torrent) publishProgress() {
+	st := t.sw.Stats()
+	t.progress[0].Store(st.UpTotal)
+	t.progress[1].Store(st.DownTotal)
+	left := int64(1) << 40 // unknown: a tracker must not take us for a seed
+	if t.store != nil {
+		left = st.MissingBytes
+		if left == 0 && !t.sw.Complete() {
+			left = t.sw.LeftBytes()
+		}
+	}
+	t.progress[2].Store(left)
+}
+
+// Reason says in words why a torrent is slow or stands still, or "" if it does not.
+func (st *Status) Reason(trackers []discovery.Status) string {
+	s := &st.Swarm
+	sources := s.Peers + s.WebSeeds
+	switch {
+	case st.Problem != nil:
+		return problem(st)
+	case st.Phase == Metadata && sources == 0:
+		return noPeers(s, trackers)
+	case st.Phase == Metadata:
+		return fmt.Sprintf("asking %d peers what the content is", sources)
+	case st.Phase != Downloading || st.Down > 16<<10:
+		return ""
+	case sources == 0:
+		return noPeers(s, trackers)
+	case s.Interesting == 0:
+		return fmt.Sprintf("none of %d peers has the rest", sources)
+	case s.Seeds == 0 && s.Unavailable > 0:
+		return fmt.Sprintf("no peer has %d of the %d missing pieces", s.Unavailable, s.Missing)
+	case s.Choking == s.Interesting:
+		return fmt.Sprintf("waiting for a slot at %d peers", s.Choking)
+	case st.Idle > 5*time.Second:
+		return fmt.Sprintf("%d peers send nothing", s.Interesting-s.Choking)
+	}
+	return ""
+}
+
+func problem(st *Status) string {
+	if st.DiskFull {
+		return st.Problem.Error() + "; it goes on when there is room"
+	}
+	return st.Problem.Error()
+}
+
+func noPeers(s *swarm.Stats, trackers []discovery.Status) string {
+	for _, tr := range trackers {
+		if !tr.Working && tr.Message != "" {
+			return fmt.Sprintf("no peers: %s: %s", tr.URL, tr.Message)
+		}
+	}
+	switch {
+	case s.Known > 0:
+		return fmt.Sprintf("no connection to any of %d peers yet", s.Known)
+	case len(trackers) == 0:
+		return "no peers known, and no tracker to ask: name one with --peer or --tracker"
+	}
+	return "looking for peers"
+}
+
+// IsDiskFull reports whether an error says that a filesystem is full.
+func IsDiskFull(err error) bool { return errors.Is(err, storage.ErrFull) }

@@ -1,0 +1,295 @@
+// Package torrent runs one torrent: a loop that owns a pure swarm, fed by one mailbox.
+//
+//	readers of peers, storage workers, finders, dials, the person's commands
+//	      │ events                                            ▲ effects: messages, writes, dials
+//	      ▼                                                   │
+//	   mailbox ──▶ loop: swarm.Step … Tick … Drain ───────────┘
+//
+// The loop never waits for a disk or a peer. What may take time runs in goroutines of its own, which post their outcome.
+package torrent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"shoal/internal/bitfield"
+	"shoal/internal/block"
+	"shoal/internal/bt/metadata"
+	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/picker"
+	"shoal/internal/bt/swarm"
+	"shoal/internal/discovery"
+	"shoal/internal/ident"
+	"shoal/internal/mailbox"
+	"shoal/internal/merkle"
+	"shoal/internal/rate"
+	"shoal/internal/storage"
+)
+
+const blockSize = block.Size
+
+// mailboxLimit is how many events may wait before readers do.
+const mailboxLimit = 4096
+
+// Config is what a torrent needs. Zero fields have no effect unless said.
+type Config struct {
+	InfoHash ident.InfoHash
+	Info     *metainfo.Info // nil: fetched from peers (BEP 9)
+	Layers   map[merkle.Hash][]byte
+	PeerID   ident.PeerID
+	Port     uint16 // where we listen for peers
+
+	Store       storage.Store
+	Root        string // the download folder
+	Journal     string // path of the resume journal
+	ReadOnly    bool
+	Preallocate bool
+	Recheck     bool                        // hash what is on disk even if the journal vouches for it
+	Expected    bool                        // all data should be there: hash whatever the journal does not vouch for
+	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
+	Learned     func(Learned)               // called once, when info and v2 piece layers are known
+
+	Blocks              *block.Pool
+	Down, Up            *rate.Limiter
+	Exempt              func(netip.Addr) bool // addresses that the limits do not apply to
+	Dial                func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	Client              *http.Client // for web seeds
+	WebSeeds, HTTPSeeds []string
+	Finders             []discovery.Finder
+	Peers               []discovery.Peer
+	Version             string // in extension handshakes; empty: none
+
+	Sequential bool
+	Swarm      swarm.Config
+}
+
+// Torrent is one torrent at work. Its methods are safe for concurrent use.
+type Torrent struct {
+	cfg   Config
+	box   *mailbox.Box[swarm.Event]
+	begun time.Time
+	ctx   context.Context // ends with the torrent
+	end   context.CancelFunc
+	ended chan struct{}  // closed when the loop and all it started are gone
+	wg    sync.WaitGroup // goroutines that the loop started
+
+	status   atomic.Pointer[Status]
+	infoHash atomic.Pointer[ident.InfoHash]
+	progress [3]atomic.Int64 // uploaded, downloaded, left
+	want     atomic.Int64    // WantPeers
+	known    chan struct{}   // closed when the info is known
+	settled  chan struct{}   // closed when existing data was checked, or the torrent failed
+	finished chan struct{}   // closed when every wanted piece is there
+	complete chan struct{}   // closed when that happened by downloading
+
+	// The rest is the loop's own.
+	sw           *swarm.Swarm
+	links        []link // by ident.Peer
+	free         []ident.Peer
+	touched      []link // have something to flush
+	info         *metainfo.Info
+	hashes       *metainfo.Hashes
+	view         *bitfield.Shared
+	store        storage.Handle
+	fetch        *metadata.Fetch[ident.Peer] // nil once the info is known
+	layers       *layerFetch
+	checking     int // pieces still being checked
+	toCheck      int
+	phase        Phase
+	failure      error // why the torrent stands still
+	full         bool  // the disk is
+	wanted       []bool
+	wantedBytes  int64
+	rates        rates
+	lastTick     time.Duration
+	seedingSince time.Duration
+	retryAt      time.Duration     // when to try the disk again
+	priorities   []picker.Priority // by file; nil: all normal
+}
+
+// Learned is what a torrent knows once its metadata is there.
+type Learned struct {
+	Info   *metainfo.Info
+	Hashes *metainfo.Hashes
+}
+
+// Phase is what a torrent is doing.
+type Phase string
+
+// Phases. A torrent that stands still for a full disk or a failure says so in Status.Problem.
+const (
+	Metadata    Phase = "metadata"    // asks peers what the content is
+	Opening     Phase = "opening"     // opens files
+	Checking    Phase = "checking"    // hashes what is on disk
+	Downloading Phase = "downloading" //
+	Seeding     Phase = "seeding"     // every wanted piece is there
+	Failed      Phase = "failed"      // cannot go on
+)
+
+// ErrStopped is what calls return after the torrent has ended.
+var ErrStopped = errors.New("the torrent was stopped")
+
+// New starts a torrent. It works until Close.
+func New(cfg Config) *Torrent {
+	t := &Torrent{
+		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(), ended: make(chan struct{}),
+		known: make(chan struct{}), settled: make(chan struct{}), finished: make(chan struct{}), complete: make(chan struct{}),
+		sw: swarm.New(cfg.Swarm), links: make([]link, 1), phase: Metadata,
+	}
+	t.ctx, t.end = context.WithCancel(context.Background())
+	ih := cfg.InfoHash
+	t.infoHash.Store(&ih)
+	t.publish()
+	go t.run()
+	return t
+}
+
+// now is the swarm's clock.
+func (t *Torrent) now() time.Duration { return time.Since(t.begun) }
+
+// run is the loop.
+func (t *Torrent) run() {
+	defer close(t.ended)
+	t.start()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for t.ctx.Err() == nil {
+		select {
+		case <-t.box.Wake():
+		case <-tick.C:
+		case <-t.ctx.Done():
+		}
+		now := t.now()
+		for _, e := range t.box.Take() {
+			t.step(now, e)
+		}
+		if now-t.lastTick >= 900*time.Millisecond {
+			t.tick(now)
+		}
+		t.apply(now)
+	}
+	t.stop()
+}
+
+// start begins with what is known.
+func (t *Torrent) start() {
+	t.sw.Step(0, swarm.Event{Kind: swarm.Found, Arg: t.cfg.Peers})
+	if t.cfg.Info != nil {
+		t.learned(t.cfg.Info)
+	} else {
+		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
+	}
+	for _, f := range t.cfg.Finders {
+		t.goes(func() {
+			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
+				t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
+			}, withdrawTime)
+		})
+	}
+	t.apply(t.now())
+}
+
+// withdrawTime bounds the goodbye to trackers.
+const withdrawTime = 8 * time.Second
+
+// goes runs f in a goroutine that stop waits for.
+func (t *Torrent) goes(f func()) { t.wg.Go(f) }
+
+// do has the loop run f between events.
+func (t *Torrent) do(f func()) bool { return t.box.Post(swarm.Event{Kind: swarm.Other, Arg: f}) }
+
+// call has the loop run f and waits for it.
+func (t *Torrent) call(f func()) error {
+	done := make(chan struct{})
+	if !t.do(func() { f(); close(done) }) {
+		return ErrStopped
+	}
+	select {
+	case <-done:
+		return nil
+	case <-t.ended:
+		return ErrStopped
+	}
+}
+
+// step gives one event to the swarm, or handles what is not the swarm's.
+func (t *Torrent) step(now time.Duration, e swarm.Event) {
+	switch e.Kind {
+	case swarm.Other:
+		t.other(now, e)
+		return
+	case swarm.Stored:
+		t.stored(now, e.Arg.(storage.Result))
+	case swarm.Left:
+		if c := t.conn(e.Peer); c != nil {
+			t.count(now, e.Peer, c)
+		}
+		t.sw.Step(now, e)
+		t.leave(now, e.Peer)
+		return
+	}
+	t.sw.Step(now, e)
+}
+
+// stop ends everything in order: peers, finders, storage.
+func (t *Torrent) stop() {
+	t.box.Close()
+	for _, l := range t.links {
+		if l != nil {
+			l.Close(ErrStopped)
+		}
+	}
+	for _, e := range t.box.Take() {
+		e.Block.Release()
+		if a, ok := e.Arg.(arrival); ok {
+			a.conn.Close()
+		}
+	}
+	for _, e := range t.sw.Drain(t.now()) {
+		e.Block.Release()
+	}
+	t.wg.Wait()
+	if t.store != nil {
+		t.store.Close()
+	}
+	t.publish()
+}
+
+// Close ends the torrent: peers are left, trackers told, files closed. It waits for that until ctx is done.
+func (t *Torrent) Close(ctx context.Context) error {
+	t.end()
+	select {
+	case <-t.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Known returns a channel that is closed when the info is known.
+func (t *Torrent) Known() <-chan struct{} { return t.known }
+
+// Settled returns a channel that is closed once what was on disk is checked, or that has failed.
+func (t *Torrent) Settled() <-chan struct{} { return t.settled }
+
+// Finished returns a channel that is closed when every wanted piece is there.
+func (t *Torrent) Finished() <-chan struct{} { return t.finished }
+
+// finderView is the torrent as finders see it.
+type finderView struct{ t *Torrent }
+
+func (v finderView) InfoHash() ident.InfoHash   { return *v.t.infoHash.Load() }
+func (v finderView) PeerID() ident.PeerID       { return v.t.cfg.PeerID }
+func (v finderView) Port() uint16               { return v.t.cfg.Port }
+func (v finderView) WantPeers() int             { return int(v.t.want.Load()) }
+func (v finderView) Completed() <-chan struct{} { return v.t.complete }
+func (v finderView) Progress() discovery.Progress {
+	p := &v.t.progress
+	return discovery.Progress{Uploaded: p[0].Load(), Downloaded: p[1].Load(), Left: p[2].Load()}
+}

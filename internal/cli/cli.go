@@ -1,0 +1,202 @@
+// Package cli is shoal's command line: one verb for each intent.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line and returns its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := interrupts(stderr)
+	defer stop()
+	a := &app{out: stdout, err: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		a.fail(err)
+	}
+	return codeOf(err)
+}
+
+// interrupts returns a context that the first Ctrl-C ends. The second leaves at once.
+func interrupts(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-c:
+				if n > 0 {
+					fmt.Fprintln(stderr)
+					os.Exit(exitInterrupted)
+				}
+				cancel()
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(c)
+		close(done)
+		cancel()
+	}
+}
+
+// app is one run of the program.
+type app struct {
+	out, err io.Writer
+	json     bool
+	quiet    bool
+
+	mu sync.Mutex // of out
+}
+
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "shoal",
+		Short: "Share, fetch and seed files with no centre",
+		Long:  "shoal shares, fetches and seeds files over BitTorrent (v1, v2 and hybrid), with no server in between.",
+		Example: `  shoal get 'magnet:?xt=urn:btih:…'      fetch what a magnet link names
+  shoal get debian.torrent -o ~/isos     fetch what a .torrent file lists
+  shoal share ./talk.mp4                 offer a file; prints a link for others
+  shoal show debian.torrent              see what a torrent holds`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+	})
+	c.SetHelpTemplate(helpTemplate)
+	c.SetUsageTemplate(usageTemplate)
+	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line; sizes in bytes, times in seconds")
+	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print errors and results only")
+	c.AddCommand(a.get(), a.share(), a.seed(), a.create(), a.show(), a.verify())
+	return c
+}
+
+// Examples come first: most people want to copy one.
+const helpTemplate = `{{with (or .Long .Short)}}{{.}}
+
+{{end}}{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}{{.UsageString}}`
+
+const usageTemplate = `Usage:
+  {{.UseLine}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} VERB --help
+
+Verbs:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of every verb:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+
+// Version is set by the linker in releases.
+var Version = ""
+
+func version() string {
+	if Version != "" {
+		return Version
+	}
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" && b.Main.Version != "(devel)" {
+		return b.Main.Version
+	}
+	return "dev"
+}
+
+// client is what we call ourselves to peers and trackers.
+func client() string { return "shoal/" + version() }
+
+// exactly makes wrong numbers of arguments errors of usage.
+func arguments(least int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least {
+			return usage(fmt.Errorf("name %s; see '%s --help'", what, c.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// one is arguments for verbs that take exactly one.
+func one(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage(fmt.Errorf("name %s, and only one; see '%s --help'", what, c.CommandPath()))
+		}
+		return nil
+	}
+}
+
+// say prints a line for people, unless --quiet or --json.
+func (a *app) say(format string, args ...any) {
+	if a.quiet || a.json {
+		return
+	}
+	a.result(format, args...)
+}
+
+// result prints a line for people that --quiet does not silence.
+func (a *app) result(format string, args ...any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintf(a.out, format+"\n", args...)
+}
+
+// emit prints one JSON object, with --json only.
+func (a *app) emit(v any) {
+	if !a.json {
+		return
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // every value is of our own types
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintf(a.out, "%s\n", b)
+}
+
+// fail prints an error.
+func (a *app) fail(err error) {
+	if a.json {
+		a.emit(map[string]any{"event": "error", "message": err.Error(), "exit": codeOf(err)})
+		return
+	}
+	fmt.Fprintln(a.err, "shoal:", err)
+}
+
+// warn prints what a person should know and nothing depends on.
+func (a *app) warn(format string, args ...any) {
+	if a.json {
+		a.emit(map[string]any{"event": "notice", "message": fmt.Sprintf(format, args...)})
+		return
+	}
+	if !a.quiet {
+		fmt.Fprintf(a.err, "shoal: "+format+"\n", args...)
+	}
+}

@@ -1,0 +1,80 @@
+"""A libtorrent peer that is driven over standard input and output.
+
+Arguments: IP:PORT and a JSON object of options: utp (uTP only, else TCP only), rc4 (MSE only, else none).
+Each line of input is a JSON object whose "do" names one of the functions below and whose other members are its
+arguments; each is answered by one line with its result, or {"error": "..."}.
+"""
+import json
+import os
+import sys
+
+import libtorrent as lt
+
+
+class Peer:
+    def __init__(self, listen, options):
+        utp, rc4 = options.get("utp", False), options.get("rc4", False)
+        policy = 0 if rc4 else 2  # forced, disabled
+        self.session = lt.session({
+            "listen_interfaces": listen, "outgoing_interfaces": listen.rsplit(":", 1)[0],
+            "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+            "enable_incoming_utp": utp, "enable_outgoing_utp": utp, "enable_incoming_tcp": not utp, "enable_outgoing_tcp": not utp,
+            "in_enc_policy": policy, "out_enc_policy": policy, "allowed_enc_level": 2 if rc4 else 3,
+            "allow_multiple_connections_per_ip": True, "min_reconnect_time": 1, "ssrf_mitigation": False,
+            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": lt.alert.category_t.error_notification,
+        })
+        self.handles = {}
+
+    def create(self, path, out, version, piece, trackers, webseeds):
+        files = lt.file_storage()
+        lt.add_files(files, path)
+        flags = {"v1": lt.create_torrent.v1_only, "v2": lt.create_torrent.v2_only, "hybrid": 0}[version]
+        torrent = lt.create_torrent(files, piece_size=piece, flags=flags)
+        for tier, url in enumerate(trackers):
+            torrent.add_tracker(url, tier)
+        for url in webseeds:
+            torrent.add_url_seed(url)
+        lt.set_piece_hashes(torrent, os.path.dirname(path))
+        with open(out, "wb") as f:
+            f.write(lt.bencode(torrent.generate()))
+        return self.info(out)
+
+    def info(self, path):
+        info = lt.torrent_info(path)
+        hashes = info.info_hashes()
+        return {"v1": str(hashes.v1) if hashes.has_v1() else "", "v2": str(hashes.v2) if hashes.has_v2() else "",
+                "magnet": lt.make_magnet_uri(info)}
+
+    def add(self, link, dir):
+        if link.startswith("magnet:"):
+            params = lt.parse_magnet_uri(link)
+        else:
+            params = lt.add_torrent_params()
+            params.ti = lt.torrent_info(link)
+        params.save_path = dir
+        params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+        params.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+        self.handle = self.session.add_torrent(params)
+        return {}
+
+    def peer(self, addr):
+        ip, port = addr.rsplit(":", 1)
+        self.handle.connect_peer((ip, int(port)))
+        return {}
+
+    def state(self):
+        s = self.handle.status()
+        alerts = [a.message() for a in self.session.pop_alerts()]
+        return {"complete": bool(s.is_seeding), "state": str(s.state), "progress": s.progress, "peers": s.num_peers,
+                "problem": s.errc.message() if s.errc.value() else "", "alerts": alerts[-3:]}
+
+
+peer = Peer(sys.argv[1], json.loads(sys.argv[2]))
+for line in sys.stdin:
+    arguments = json.loads(line)
+    try:
+        answer = getattr(peer, arguments.pop("do"))(**arguments)
+    except Exception as e:
+        answer = {"error": "%s: %s" % (type(e).__name__, e)}
+    print(json.dumps(answer), flush=True)
+os._exit(0)
