@@ -82,8 +82,20 @@ func testBadPiece(t *testing.T, s Subject) {
 	o.WantSound(func(p int) bool { return p == 1 })
 }
 
+// gated is a Sum that waits for a gate to open before it begins.
+type gated struct {
+	storage.Sum
+	gate <-chan struct{}
+}
+
+func (g gated) Reset(piece int) {
+	<-g.gate
+	g.Sum.Reset(piece)
+}
+
 func testOddBlocks(t *testing.T, s Subject) {
-	o := Start(t, s, Small(), nil)
+	c, gate := Small(), make(chan struct{})
+	o := Start(t, s, c, func(sp *storage.Spec) { sp.NewSum = func() storage.Sum { return gated{c.Sum(), gate} } })
 	wrong := make([]byte, block.Size)
 	o.Send(0, block.Size, o.BlockOf(0, block.Size))
 	for _, begin := range []int{-block.Size, 1, 2 * block.Size, block.Size} { // the last is there already
@@ -95,7 +107,10 @@ func testOddBlocks(t *testing.T, s Subject) {
 	o.Send(0, 0, o.BlockOf(0, 0))
 	o.Send(0, 0, wrong)
 	o.Verify(0, false)
-	o.Verify(0, false) // one answer
+	o.Verify(0, false)  // one answer
+	o.Send(0, 0, wrong) // too late
+	o.Discard(0)
+	close(gate)
 	if r := o.Box.Wait(t, 1)[0]; !r.Good {
 		t.Errorf("%+v", r)
 	}
