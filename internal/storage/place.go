@@ -235,13 +235,12 @@ func (h *handle) trim(index int) error {
 	return f.truncate(size)
 }
 
-// diskError makes an error that says there is no space wrap ErrFull and name the file system. It is called with place
-// held.
-func (h *handle) diskError(err error) error {
-	if errors.Is(err, ErrFull) || !isFull(err) {
+// diskError makes an error that says there is no space wrap ErrFull and name the file system that root is on.
+func (h *handle) diskError(root string, err error) error {
+	if err == nil || errors.Is(err, ErrFull) || !isFull(err) {
 		return err
 	}
-	_, mount, _ := h.s.disk.room(h.root)
+	_, mount, _ := h.s.disk.room(root)
 	return fmt.Errorf("%w on %s: %w", ErrFull, mount, err)
 }
 

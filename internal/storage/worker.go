@@ -234,10 +234,7 @@ func (w *writer) write(h *handle, index, length int, blocks []*block.Block) (err
 		at = end
 		return err == nil
 	})
-	if err != nil {
-		return h.diskError(err)
-	}
-	return nil
+	return h.diskError(h.root, err)
 }
 
 // writeSpan writes the bytes from at to end of a piece, which begin at s.
