@@ -32,6 +32,9 @@ type Spec struct {
 	Preallocate bool
 	Recheck     bool // trust no journal
 	Sequential  bool
+	Complete    bool           // all data was hashed this moment: check nothing
+	ShareOnly   bool           // fetch nothing, only serve what is there
+	Paths       map[int]string // by file: where it lies below Root, if not at the layout's path
 
 	NoTrackers  bool  // ask no tracker
 	AllTrackers bool  // announce to all at once, not tier by tier
