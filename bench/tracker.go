@@ -30,7 +30,7 @@ func startTracker(addr string) (*tracker, error) {
 	}
 	t := &tracker{url: "http://" + ln.Addr().String() + "/announce"}
 	t.srv = &http.Server{Handler: t}
-	go t.srv.Serve(ln)
+	go func() { _ = t.srv.Serve(ln) }() // until close
 	return t, nil
 }
 
@@ -60,5 +60,5 @@ func (t *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	t.mu.Unlock()
-	w.Write(bencode.Append(nil, map[string]any{"interval": 1800, "complete": 1, "incomplete": 1, "peers": compact}))
+	_, _ = w.Write(bencode.Append(nil, map[string]any{"interval": 1800, "complete": 1, "incomplete": 1, "peers": compact}))
 }

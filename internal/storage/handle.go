@@ -467,7 +467,7 @@ func (h *handle) read(p []byte, off int64) (err error) {
 			err = missing(err)
 			return false
 		}
-		if _, err = f.ReadAt(q, at); err == io.EOF {
+		if _, err = f.ReadAt(q, at); errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%s at %d: %w", h.paths[s.File], s.Offset, ErrMissing)
 		}
 		h.s.files.release(f)

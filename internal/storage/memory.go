@@ -46,7 +46,7 @@ func (m *Memory) Get(name string) ([]byte, bool) {
 		return nil, false
 	}
 	b := make([]byte, f.Size())
-	f.ReadAt(b, 0)
+	_, _ = f.ReadAt(b, 0)
 	return b, true
 }
 
@@ -62,7 +62,7 @@ func (m *Memory) Put(name string, content []byte) {
 	delete(d.files, name)
 	if content != nil {
 		f := d.make(name)
-		f.put(content, 0)
+		_, _ = f.put(content, 0)
 	}
 }
 
