@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (s *store) Open(spec Spec) (Handle, error) {
 	h.idle.L = &h.mu
 	copy(h.skip, spec.Skip)
 	for i := range l.Files {
-		h.paths[i] = l.Files[i].Path
+		h.paths[i] = cmp.Or(spec.Paths[i], l.Files[i].Path)
 		first, end := l.FilePieces(i)
 		h.unsound[i] = end - first
 	}
@@ -102,10 +103,16 @@ func checkSpec(spec *Spec) error {
 	if spec.Skip != nil && len(spec.Skip) != len(l.Files) {
 		return fmt.Errorf("storage: Skip is for %d files of %d", len(spec.Skip), len(l.Files))
 	}
+	places := make(map[string]bool, len(l.Files))
 	for i := range l.Files {
-		if err := checkPath(l.Files[i].Path); err != nil {
+		p := cmp.Or(spec.Paths[i], l.Files[i].Path)
+		if err := checkPath(p); err != nil {
 			return err
 		}
+		if places[p] && spec.Paths != nil {
+			return fmt.Errorf("storage: two files at %q", p)
+		}
+		places[p] = true
 	}
 	return nil
 }

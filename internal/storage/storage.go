@@ -49,6 +49,7 @@ type Spec struct {
 	Warn    func(error)     // told of what is wrong but stops nothing, such as a corrupt journal; may be nil
 	Journal string          // path of the resume journal; empty: nothing is remembered
 	Skip    []bool          // by file: not wanted; nil: all wanted
+	Paths   map[int]string  // by file: where below Root it lies, if that is not the layout's path; Rename still overrides it
 
 	ReadOnly bool // never create, write or truncate
 	// Preallocate reserves the blocks of wanted files when they become wanted, where the system can (fallocate on

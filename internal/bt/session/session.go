@@ -342,6 +342,6 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 func (s *Session) swarmConfig(spec *Spec) swarm.Config {
 	return swarm.Config{
 		MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
-		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper,
+		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
 	}
 }

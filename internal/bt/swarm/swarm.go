@@ -217,6 +217,9 @@ func (s *Swarm) SetPriorities(now time.Duration, prio []picker.Priority) {
 	s.checkDone(now, true)
 }
 
+// SetPrivate ends the exchange of peers, for a torrent that turns out to be private (BEP 27).
+func (s *Swarm) SetPrivate() { s.cfg.Private = true }
+
 // SetSequential makes pieces be fetched in order.
 func (s *Swarm) SetSequential(on bool) {
 	s.picker.SetSequential(on)

@@ -20,6 +20,7 @@ import (
 
 	"shoal/internal/bitfield"
 	"shoal/internal/block"
+	"shoal/internal/bt/hashes"
 	"shoal/internal/bt/metadata"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/picker"
@@ -51,7 +52,8 @@ type Config struct {
 	ReadOnly    bool
 	Preallocate bool
 	Recheck     bool                        // hash what is on disk even if the journal vouches for it
-	Expected    bool                        // all data should be there: hash whatever the journal does not vouch for
+	Complete    bool                        // all data is there and was hashed this moment: begin with everything
+	Paths       map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
 	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
 	Learned     func(Learned)               // called once, when info and v2 piece layers are known
 
@@ -98,7 +100,9 @@ type Torrent struct {
 	view         *bitfield.Shared
 	store        storage.Handle
 	fetch        *metadata.Fetch[ident.Peer] // nil once the info is known
-	layers       *layerFetch
+	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
+	hashServer   *hashes.Server              // nil until the info is known, and for v1
+	web          []*webSite
 	checking     int // pieces still being checked
 	toCheck      int
 	phase        Phase
@@ -198,7 +202,7 @@ func (t *Torrent) start() {
 // withdrawTime bounds the goodbye to trackers.
 const withdrawTime = 8 * time.Second
 
-// goes runs f in a goroutine that stop waits for.
+// goes runs f in a goroutine that stop waits for. Only the loop calls it, so that none starts after that.
 func (t *Torrent) goes(f func()) { t.wg.Go(f) }
 
 // do has the loop run f between events.
@@ -227,8 +231,8 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	case swarm.Stored:
 		t.stored(now, e.Arg.(storage.Result))
 	case swarm.Left:
-		if c := t.conn(e.Peer); c != nil {
-			t.count(now, e.Peer, c)
+		if l := t.links[e.Peer]; l != nil {
+			t.count(now, e.Peer, l)
 		}
 		t.sw.Step(now, e)
 		t.leave(now, e.Peer)
@@ -247,8 +251,13 @@ func (t *Torrent) stop() {
 	}
 	for _, e := range t.box.Take() {
 		e.Block.Release()
-		if a, ok := e.Arg.(arrival); ok {
+		switch a := e.Arg.(type) {
+		case arrival:
 			a.conn.Close()
+		case openedStore:
+			if a.err == nil {
+				a.handle.Close()
+			}
 		}
 	}
 	for _, e := range t.sw.Drain(t.now()) {
