@@ -35,9 +35,6 @@ type Spec struct {
 	ShareOnly   bool           // ask for nothing, only serve
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
-	Complete    bool           // all data was hashed this moment: check nothing
-	ShareOnly   bool           // fetch nothing, only serve what is there
-	Paths       map[int]string // by file: where it lies below Root, if not at the layout's path
 
 	NoTrackers  bool  // ask no tracker
 	AllTrackers bool  // announce to all at once, not tier by tier

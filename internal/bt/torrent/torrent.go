@@ -189,8 +189,17 @@ func (t *Torrent) start() {
 	} else {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
+	t.want.Store(int64(t.sw.WantPeers()))
+	metadata := t.phase == Metadata
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
+			if !metadata { // trackers are to hear how much is there
+				select {
+				case <-t.settled:
+				case <-t.ctx.Done():
+					return
+				}
+			}
 			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
 				t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
 			}, withdrawTime)
