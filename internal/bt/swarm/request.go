@@ -110,8 +110,10 @@ func (s *Swarm) arrived(now time.Duration, p *peer, e Event) {
 		e.Block.Release()
 		return
 	}
-	if a.Cancel != 0 {
-		s.cancel(a.Cancel, b)
+	for _, other := range a.Cancel {
+		if other != 0 {
+			s.cancel(other, b)
+		}
 	}
 	s.emit(Effect{Kind: Store, Piece: e.Piece, Begin: e.Begin, Block: e.Block})
 	if a.Complete {
