@@ -118,7 +118,7 @@ func (m *model) step() {
 func (m *model) pick(peer ident.Peer) {
 	flags := m.next()
 	v := &View{Peer: peer, Has: m.has[peer].Has, Fast: flags&1 != 0, Endgame: flags&2 != 0}
-	v.Slower = func(o ident.Peer) bool {
+	v.Slower = func(o ident.Peer, _ Block) bool {
 		if o == peer {
 			m.t.Fatalf("peer %d compared with itself", peer)
 		}

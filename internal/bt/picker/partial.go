@@ -130,7 +130,8 @@ func (p *Picker) Arrived(b Block, from ident.Peer) Arrival {
 	return a
 }
 
-// Lost records that a peer will not send a block that it was asked for: it rejected it, choked, or left.
+// Lost records that a peer will not send a block that it was asked for: it rejected it, choked, or left. Others may take over
+// the piece.
 func (p *Picker) Lost(b Block, peer ident.Peer) {
 	q := p.at[b.Piece]
 	if q == nil || int(b.Index) >= len(q.slots) {
@@ -139,6 +140,9 @@ func (p *Picker) Lost(b Block, peer ident.Peer) {
 	s := &q.slots[b.Index]
 	if s.state == arrived || s.state == free || s.peer != peer && s.second != peer {
 		return
+	}
+	if q.owner == peer {
+		q.owner = 0
 	}
 	switch {
 	case s.second == peer:

@@ -165,7 +165,7 @@ func TestLateBlocks(t *testing.T) {
 func TestEndgame(t *testing.T) {
 	p := fresh(1, 3)
 	p.Pick(seed(1), 3, nil)
-	v := &View{Peer: 2, Fast: true, Endgame: true, Slower: func(o ident.Peer) bool { return o == 1 }}
+	v := &View{Peer: 2, Fast: true, Endgame: true, Slower: func(o ident.Peer, _ Block) bool { return o == 1 }}
 	if got := p.Pick(v, 2, nil); !slices.Equal(got, []Block{{0, 2}, {0, 1}}) {
 		t.Fatal("the last first", got)
 	}
@@ -173,7 +173,7 @@ func TestEndgame(t *testing.T) {
 	if got := p.Pick(v, 9, nil); !slices.Equal(got, []Block{{0, 0}}) {
 		t.Fatal("more than two asked", got)
 	}
-	v.Peer, v.Slower = 4, func(ident.Peer) bool { return false }
+	v.Peer, v.Slower = 4, func(ident.Peer, Block) bool { return false }
 	if got := p.Pick(v, 9, nil); len(got) != 0 {
 		t.Error("a peer no slower was doubled", got)
 	}
@@ -206,13 +206,13 @@ func TestOneSenderAfterFailure(t *testing.T) {
 	}
 	got := p.Pick(seed(3), 1, nil)
 	wantPieces(t, got, 0)
-	if got := p.Pick(&View{Peer: 4, Endgame: true, Slower: func(ident.Peer) bool { return true }}, 9, nil); len(got) != 0 {
+	if got := p.Pick(&View{Peer: 4, Endgame: true, Slower: func(ident.Peer, Block) bool { return true }}, 9, nil); len(got) != 0 {
 		t.Error("a second peer was asked", got)
 	}
 	if a := p.Arrived(Block{0, 1}, 5); a.Accepted {
 		t.Error("a block that nobody asked for spoils the proof")
 	}
-	p.Lost(got[0], 3) // all is free again, and still only one is asked
+	p.Lost(got[0], 3) // all is free again, and still only one is asked, if need be another
 	wantPieces(t, p.Pick(seed(4), 1, nil), 0)
 	if got := p.Pick(seed(3), 9, nil); len(got) != 0 {
 		t.Error(got)

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -33,12 +34,15 @@ type peer struct {
 	joined      time.Duration
 	downTotal   int64
 	upTotal     int64
+	marks       Totals        // when the rates were last computed
+	markedAt    time.Duration // that is
 	upAtUnchoke int64
 	downRate    float64 // bytes/s, smoothed
 	upRate      float64
 	badPieces   int
 	unasked     int // blocks that came although nobody asked
 	useful      bool
+	dropped     bool // its connection is being closed
 
 	told    map[netip.AddrPort]bool // what its PEX messages said
 	pexNext time.Duration
@@ -68,4 +72,18 @@ func (p *peer) listen() netip.AddrPort {
 		return netip.AddrPortFrom(p.info.Addr.Addr(), p.ext.ListenPort)
 	}
 	return netip.AddrPort{}
+}
+
+// extensions takes an extension handshake. A later one says what has changed (BEP 10); the port is the first one named, so
+// that nobody fills the list of addresses with his own.
+func (p *peer) extensions(e PeerExtensions) {
+	old := p.ext
+	p.ext = e
+	if old.ListenPort != 0 {
+		p.ext.ListenPort = old.ListenPort
+	}
+	p.ext.ReqQ = cmp.Or(e.ReqQ, old.ReqQ)
+	p.ext.Client = cmp.Or(e.Client, old.Client)
+	p.ext.PEX = e.PEX || old.PEX
+	p.ext.DontHave = e.DontHave || old.DontHave
 }

@@ -22,10 +22,16 @@ func (s *Swarm) thirst(p *peer) {
 	s.thirsty = append(s.thirsty, p)
 }
 
+// offers notes that there is more to ask of a peer than before.
+func (s *Swarm) offers(p *peer) {
+	p.dry = 0
+	s.thirst(p)
+}
+
 // fill asks a peer for as many blocks as its pipeline has room for.
 func (s *Swarm) fill(now time.Duration, p *peer) {
 	q := &p.pipe
-	if s.picker == nil || s.paused || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
+	if s.picker == nil || s.paused || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
 		return
 	}
 	room := q.target - q.under
@@ -45,11 +51,15 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 		}
 	}
 	if q.under < minTarget {
-		mine := q.eta(minTarget)
+		doubled := 0
 		v.Endgame = true
-		v.Slower = func(other ident.Peer) bool {
+		v.Slower = func(other ident.Peer, b picker.Block) bool {
 			o := s.peer(other)
-			return o == nil || o.pipe.snubbed || o.pipe.eta(0) > 2*mine+100*time.Millisecond
+			if o != nil && !o.pipe.snubbed && o.pipe.eta(now, o.pipe.before(b)) < 2*q.eta(now, q.under+doubled+1)+100*time.Millisecond {
+				return false
+			}
+			doubled++
+			return true
 		}
 	}
 	s.blocks = s.picker.Pick(&v, room, s.blocks[:0])
@@ -137,16 +147,18 @@ func (s *Swarm) cancel(id ident.Peer, b picker.Block) {
 	if i < 0 {
 		return
 	}
-	s.emit(Effect{Kind: SendCancel, Peer: id, Piece: b.Piece, Begin: b.Index * blockSize, Length: p.pipe.queue[i].length})
+	s.sendCancel(p, p.pipe.queue[i])
 	p.pipe.forget(i)
 	s.thirst(p)
 }
 
+func (s *Swarm) sendCancel(p *peer, r request) {
+	s.emit(Effect{Kind: SendCancel, Peer: p.id, Piece: r.Piece, Begin: r.Index * blockSize, Length: r.length})
+}
+
 // cancelAll takes every request of a peer back.
 func (s *Swarm) cancelAll(p *peer) {
-	p.pipe.each(func(r request) {
-		s.emit(Effect{Kind: SendCancel, Peer: p.id, Piece: r.Piece, Begin: r.Index * blockSize, Length: r.length})
-	})
+	p.pipe.each(func(r request) { s.sendCancel(p, r) })
 	s.releaseAll(p)
 }
 
@@ -203,12 +215,35 @@ func (q *pipeline) forget(i int) {
 // sweep looks for peers that owe blocks for too long and lets others be asked for those.
 func (s *Swarm) sweep(now time.Duration) {
 	for _, p := range s.peers {
-		if !p.pipe.overdue(now) || p.pipe.snubbed {
+		if !p.pipe.overdue(now) || p.pipe.snubbed && p.pipe.started <= p.pipe.swept {
 			continue
 		}
-		p.pipe.snubbed, p.pipe.probing = true, false
-		p.pipe.each(func(r request) { s.picker.Overdue(r.Block, p.id) })
+		p.pipe.snubbed, p.pipe.probing, p.pipe.swept = true, false, now
+		var others []picker.Block // that another peer is asked for already
+		p.pipe.each(func(r request) {
+			if s.picker.Overdue(r.Block, p.id) {
+				others = append(others, r.Block)
+			}
+		})
+		for _, b := range others {
+			s.cancel(p.id, b)
+		}
 		s.picker.Disown(p.id)
 		s.wake()
+	}
+}
+
+// cancelPiece takes back whatever is asked for of a piece.
+func (s *Swarm) cancelPiece(piece int32) {
+	for _, p := range s.peers {
+		var blocks []picker.Block
+		p.pipe.each(func(r request) {
+			if r.Piece == piece {
+				blocks = append(blocks, r.Block)
+			}
+		})
+		for _, b := range blocks {
+			s.cancel(p.id, b)
+		}
 	}
 }
