@@ -103,7 +103,8 @@ type Torrent struct {
 	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
 	hashServer   *hashes.Server              // nil until the info is known, and for v1
 	web          []*webSite
-	checking     int // pieces still being checked
+	finding      bool // the finders are at work
+	checking     int  // pieces still being checked
 	toCheck      int
 	phase        Phase
 	failure      error // why the torrent stands still
@@ -189,6 +190,19 @@ func (t *Torrent) start() {
 	} else {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
+	if t.phase == Metadata {
+		t.find()
+	}
+	t.apply(t.now())
+}
+
+// find has the finders look for peers. It waits until it is known what is on disk, unless peers are needed to learn even what
+// the content is: a tracker must not take a seed for a leecher until the next announce.
+func (t *Torrent) find() {
+	if t.finding {
+		return
+	}
+	t.finding = true
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
 			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
@@ -196,7 +210,6 @@ func (t *Torrent) start() {
 			}, withdrawTime)
 		})
 	}
-	t.apply(t.now())
 }
 
 // withdrawTime bounds the goodbye to trackers.
