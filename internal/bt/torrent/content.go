@@ -139,6 +139,7 @@ func (t *Torrent) settle(now time.Duration) {
 		closeOnce(t.finished)
 	}
 	t.tickWeb(now)
+	t.find()
 	t.publish()
 }
 
@@ -270,6 +271,7 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 		t.phase, t.seedingSince = Downloading, 0
 	}
 	t.tickWeb(t.now())
+	t.publish()
 	return nil
 }
 
