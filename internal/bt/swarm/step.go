@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -128,8 +129,7 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	switch {
 	case s.list.Banned(info.Addr.Addr()):
 		s.drop(p, ErrBanned)
-	case s.isDuplicate(p):
-		s.drop(p, ErrDuplicate)
+	case s.dropDuplicate(now, p):
 	default:
 		s.greet(now, p)
 		s.makeRoom(p)
@@ -155,12 +155,25 @@ func (s *Swarm) greet(now time.Duration, p *peer) {
 	}
 }
 
-// isDuplicate reports whether the same peer is connected already. Two ends that dial each other at once must agree which
-// connection stays: the older one here; the other end drops the same one or finds it gone.
-func (s *Swarm) isDuplicate(p *peer) bool {
-	return slices.ContainsFunc(s.peers, func(o *peer) bool {
+// crossing is how long after a connection another one, in the other direction, counts as dialled at the same time.
+const crossing = 10 * time.Second
+
+// dropDuplicate drops one of two connections to the same peer, and reports whether it is the new one, p. When two ends dial
+// each other at once they must agree which stays, or both go: it is the one that the end with the greater peer id dialled.
+func (s *Swarm) dropDuplicate(now time.Duration, p *peer) bool {
+	i := slices.IndexFunc(s.peers, func(o *peer) bool {
 		return o != p && !o.info.WebSeed && o.info.ID == p.info.ID && o.info.Addr.Addr() == p.info.Addr.Addr()
 	})
+	if i < 0 {
+		return false
+	}
+	o, ours := s.peers[i], bytes.Compare(s.cfg.ID[:], p.info.ID[:]) > 0
+	if o.info.Incoming != p.info.Incoming && now-o.joined < crossing && p.info.Incoming != ours {
+		s.drop(o, ErrDuplicate)
+		return false
+	}
+	s.drop(p, ErrDuplicate)
+	return true
 }
 
 func (s *Swarm) learnListen(p *peer) {

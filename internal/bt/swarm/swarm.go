@@ -23,13 +23,14 @@ import (
 
 // Config sets a swarm up. The zero value of a field means what its comment says.
 type Config struct {
-	MaxPeers  int    // connections; 0: 200
-	MaxDials  int    // half-open dials at once; 0: 16
-	Slots     int    // unchoked peers; 0: by upload rate, see choker.Slots
-	Seed      uint64 // of all chance
-	Private   bool   // BEP 27: no PEX
-	NoSuper   bool   // show everything at once even while we are the only seed (see superSeed)
-	ShareOnly bool   // never ask for anything
+	ID        ident.PeerID // ours
+	MaxPeers  int          // connections; 0: 200
+	MaxDials  int          // half-open dials at once; 0: 16
+	Slots     int          // unchoked peers; 0: by upload rate, see choker.Slots
+	Seed      uint64       // of all chance
+	Private   bool         // BEP 27: no PEX
+	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
+	ShareOnly bool         // never ask for anything
 }
 
 // Errors for which a peer is dropped.
