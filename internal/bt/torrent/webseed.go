@@ -132,7 +132,8 @@ func (w *webSeed) Totals() (down, up int64) { return w.got.Load(), 0 }
 
 // post has the loop see an event. It reports false if the loop has ended.
 func (w *webSeed) post(wait bool, e webEvent, at swarm.Event) bool {
-	e.from, at.Kind, at.Peer, at.Arg = w, swarm.Other, w.id, e
+	e.from = w
+	at.Kind, at.Peer, at.Arg = swarm.Other, w.id, e
 	if wait {
 		return w.t.box.Put(at)
 	}
