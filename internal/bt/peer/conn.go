@@ -51,6 +51,7 @@ type Config struct {
 	ID      ident.Peer
 	Conn    net.Conn
 	Fast    bool                      // both sides know BEP 6
+	V2      bool                      // joined under the v2 name: it may be asked for hashes (BEP 52)
 	Post    func(...swarm.Event) bool // waits while the loop is behind; false: the loop has ended
 	Blocks  *block.Pool
 	Down    *rate.Limiter // nil: unlimited
@@ -76,6 +77,8 @@ type Conn struct {
 	out     []byte   // encoded messages to send
 	uploads []upload // requests to serve, oldest first
 	writing bool     // a writer runs
+	pacing  bool     // somebody waits for the upload limit
+	paid    int      // bytes that the upload limit has let pass and that are not sent yet
 	span    int      // bytes to serve at a time; follows the speed of the connection
 
 	peerExt map[string]uint8 // ids under which the peer wants extension messages; of the loop
@@ -109,6 +112,9 @@ func (c *Conn) Close(why error) {
 		c.cfg.Conn.Close()
 	})
 }
+
+// V2 reports whether the peer joined under the torrent's v2 name (BEP 52).
+func (c *Conn) V2() bool { return c.cfg.V2 }
 
 // Fast reports whether both sides know the fast extension (BEP 6).
 func (c *Conn) Fast() bool { return c.cfg.Fast }

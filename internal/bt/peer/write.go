@@ -33,7 +33,7 @@ func putBuffer(b []byte) {
 	}
 }
 
-// write sends what is queued, messages before payload, and ends when there is nothing more.
+// write sends what is queued, messages before payload, and ends when there is nothing more that may be sent now.
 func (c *Conn) write() {
 	var serve []upload
 	var vec net.Buffers
@@ -66,19 +66,54 @@ func (c *Conn) write() {
 	}
 }
 
+// allowance returns how many bytes of payload may be sent now. Under an upload limit it is what was waited for: the writer
+// itself never waits for that, so that messages are not held up, and what waits can still be cancelled or choked. It is called
+// with mu held.
+func (c *Conn) allowance() int {
+	switch {
+	case c.cfg.Up.Unlimited():
+		return c.span
+	case c.paid <= 0 && len(c.uploads) > 0 && !c.pacing:
+		c.pacing = true
+		go c.pace(int(c.uploads[0].length))
+	}
+	return c.paid
+}
+
+// pace waits until the upload limit lets n bytes pass.
+func (c *Conn) pace(n int) {
+	passed := c.cfg.Up.Wait(c.done, n)
+	c.mu.Lock()
+	c.pacing = false
+	if passed {
+		c.paid += n
+	} else {
+		c.uploads = nil
+	}
+	c.mu.Unlock()
+	c.Flush()
+}
+
 // takeUploads moves the oldest requests that follow each other within a piece, at most span bytes, to serve. It is called with
 // mu held.
 func (c *Conn) takeUploads(serve []upload) []upload {
+	limit := c.allowance()
+	if limit <= 0 {
+		return serve
+	}
 	n := 0
 	for i, u := range c.uploads {
 		if i > 0 {
 			last := c.uploads[i-1]
-			if n+int(u.length) > c.span || u.piece != last.piece || u.begin != last.begin+last.length {
+			if n+int(u.length) > min(limit, c.span) || u.piece != last.piece || u.begin != last.begin+last.length {
 				break
 			}
 		}
 		serve = append(serve, u)
 		n += int(u.length)
+	}
+	if !c.cfg.Up.Unlimited() {
+		c.paid -= n
 	}
 	k := copy(c.uploads, c.uploads[len(serve):])
 	c.uploads = c.uploads[:k]
@@ -95,10 +130,10 @@ func (c *Conn) serve(out []byte, us []upload, vec *net.Buffers) error {
 	content := c.content.Load()
 	buf, put := spanBuffer(n)
 	defer put()
-	if !c.cfg.Up.Wait(c.done, n) {
-		return net.ErrClosed
-	}
-	if err := content.ReadAt(buf, content.Layout.PieceOffset(int(first.piece))+int64(first.begin)); err != nil {
+	off := content.Layout.PieceOffset(int(first.piece)) + int64(first.begin)
+	there := min(max(content.Layout.Size-off, 0), int64(n))
+	clear(buf[there:])
+	if err := content.ReadAt(buf[:there], min(off, content.Layout.Size)); err != nil {
 		return fmt.Errorf("reading piece %d: %w", first.piece, err)
 	}
 	*vec = (*vec)[:0]

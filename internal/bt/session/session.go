@@ -34,15 +34,15 @@ const (
 
 // Config sets a session up. The zero value of a field means its default.
 type Config struct {
-	Network  netx.Network  // the only way out
-	Listen   string        // address and port for peers; empty: do not listen
-	State    string        // folder for metadata and resume journals; empty: nothing is remembered
-	Memory   int64         // bytes of payload held at most; 0: 32 MiB
-	Store    storage.Store // nil: files
-	Down, Up int64         // bytes/s; 0: unlimited
-	LANLimit bool          // apply the limits to private and loopback addresses too
-	MaxPeers int           // connections of all torrents together; 0: 500
-	MaxDials int           // dials under way at once; 0: 50
+	Network  netx.Network                    // the only way out
+	Listen   string                          // address and port for peers; empty: do not listen
+	State    string                          // folder for metadata and resume journals; empty: nothing is remembered
+	Memory   int64                           // bytes of payload held at most; 0: 32 MiB
+	Store    func(*block.Pool) storage.Store // given the pool that blocks come from; nil: files
+	Down, Up int64                           // bytes/s; 0: unlimited
+	LANLimit bool                            // apply the limits to private and loopback addresses too
+	MaxPeers int                             // connections of all torrents together; 0: 500
+	MaxDials int                             // dials under way at once; 0: 50
 
 	Client  string // name and version in extension handshakes and to trackers
 	IDStyle string // prefix of the peer id (BEP 20); empty: "-SL0001-"
@@ -91,13 +91,15 @@ func New(cfg Config) (*Session, error) {
 	cfg.MaxDials = orDefault(cfg.MaxDials, DefaultMaxDials)
 	cfg.IDStyle = orDefault(cfg.IDStyle, "-SL0001-")
 	s := &Session{
-		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory), store: cfg.Store,
+		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory),
 		down: rate.New(cfg.Down, nil), up: rate.New(cfg.Up, nil),
 		client: netx.HTTPClient(cfg.Network, netx.HTTPOptions{UserAgent: cfg.Client}),
 		dials:  make(chan struct{}, cfg.MaxDials), greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{},
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
-	if s.store == nil {
+	if cfg.Store != nil {
+		s.store = cfg.Store(s.pool)
+	} else {
 		s.store = storage.NewFiles(s.pool, storage.FilesOptions{})
 	}
 	if cfg.Listen != "" {
@@ -341,7 +343,7 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 
 func (s *Session) swarmConfig(spec *Spec) swarm.Config {
 	return swarm.Config{
-		MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
-		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper,
+		ID: s.id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
+		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
 	}
 }

@@ -30,7 +30,10 @@ type Spec struct {
 	Learned     func(*metainfo.Info, *metainfo.Hashes) // called once the info is known
 	ReadOnly    bool                                   // never write or create files
 	Preallocate bool
-	Recheck     bool // trust no journal
+	Recheck     bool           // trust no journal
+	Complete    bool           // all data was hashed this moment: check nothing, begin with everything
+	ShareOnly   bool           // ask for nothing, only serve
+	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
 
 	NoTrackers  bool  // ask no tracker
@@ -54,8 +57,8 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	hash := spec.InfoHash
 	cfg := &torrent.Config{
 		PeerID: s.id, Port: s.Port(), Store: s.store, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate,
-		Recheck: spec.Recheck, Select: spec.Select, Blocks: s.pool, Dial: s.dial, Client: s.client, Version: s.cfg.Client,
-		Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
+		Recheck: spec.Recheck, Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Blocks: s.pool, Dial: s.dial,
+		Client: s.client, Version: s.cfg.Client, Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
 	}
 	if !s.cfg.LANLimit {
 		cfg.Exempt = isLocal

@@ -28,7 +28,8 @@ type peer struct {
 
 	pipe        pipeline
 	allowedFast map[int32]bool // pieces it serves although it chokes us (BEP 6)
-	refused     map[int32]bool // pieces it rejected since it last unchoked us
+	refused     map[int32]bool // pieces it rejected of late, though it does not choke us
+	refusedTill time.Duration  // when to ask for them again
 	dry         uint64         // the swarm's change count when it last had nothing to ask of this peer
 
 	joined      time.Duration

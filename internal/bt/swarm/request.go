@@ -10,6 +10,9 @@ import (
 
 const blockSize = block.Size
 
+// refusal is for how long a piece is not asked of a peer that rejected a request for it without choking us.
+const refusal = 2 * time.Second
+
 // maxUnasked is how many blocks that nobody asked for a peer may send before it is dropped. A few come by honest crossing of
 // cancels on the way.
 const maxUnasked = 2 * maxTarget
@@ -84,7 +87,7 @@ func (s *Swarm) isFast(p *peer) bool {
 
 func (s *Swarm) reqq(p *peer) int {
 	if p.ext.ReqQ > 0 {
-		return min(p.ext.ReqQ, maxTarget)
+		return min(max(p.ext.ReqQ-p.ext.ReqQ/16, 1), maxTarget) // some reject a request before they have counted the answer off
 	}
 	return defaultReqQ
 }
@@ -185,7 +188,7 @@ func (s *Swarm) choked(now time.Duration, p *peer) {
 	s.changes++
 }
 
-func (s *Swarm) rejected(p *peer, b picker.Block) {
+func (s *Swarm) rejected(now time.Duration, p *peer, b picker.Block) {
 	i := p.pipe.find(b)
 	if i < 0 {
 		return
@@ -196,6 +199,7 @@ func (s *Swarm) rejected(p *peer, b picker.Block) {
 		delete(p.allowedFast, b.Piece)
 		if p.refused == nil {
 			p.refused = map[int32]bool{}
+			p.refusedTill = now + refusal
 		}
 		if len(p.refused) < 1<<14 {
 			p.refused[b.Piece] = true
@@ -212,9 +216,19 @@ func (q *pipeline) forget(i int) {
 	q.remove(i)
 }
 
+// forgive asks a peer again for what it rejected a while ago: its queue may have been full for a moment.
+func (s *Swarm) forgive(now time.Duration, p *peer) {
+	if p.refused == nil || now < p.refusedTill {
+		return
+	}
+	p.refused, p.dry = nil, 0
+	s.thirst(p)
+}
+
 // sweep looks for peers that owe blocks for too long and lets others be asked for those.
 func (s *Swarm) sweep(now time.Duration) {
 	for _, p := range s.peers {
+		s.forgive(now, p)
 		if !p.pipe.overdue(now) || p.pipe.snubbed && p.pipe.started <= p.pipe.swept {
 			continue
 		}

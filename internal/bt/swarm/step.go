@@ -91,7 +91,7 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 	case Arrived:
 		s.arrived(now, p, e)
 	case Rejected:
-		s.rejected(p, picker.Block{Piece: e.Piece, Index: e.Begin / blockSize})
+		s.rejected(now, p, picker.Block{Piece: e.Piece, Index: e.Begin / blockSize})
 	case Extensions:
 		p.extensions(*e.Arg.(*PeerExtensions))
 		s.learnListen(p)

@@ -23,15 +23,14 @@ import (
 
 // Config sets a swarm up. The zero value of a field means what its comment says.
 type Config struct {
-	MaxPeers  int    // connections; 0: 200
-	MaxDials  int    // half-open dials at once; 0: 16
-	Slots     int    // unchoked peers; 0: by upload rate, see choker.Slots
-	Seed      uint64 // of all chance
-	Private   bool   // BEP 27: no PEX
-	NoSuper   bool   // show everything at once even while we are the only seed (see superSeed)
-	ShareOnly bool   // never ask for anything
-	// ID is our own name, by which both ends of two connections agree which one stays. Zero: the older one.
-	ID ident.PeerID
+	ID        ident.PeerID // ours
+	MaxPeers  int          // connections; 0: 200
+	MaxDials  int          // half-open dials at once; 0: 16
+	Slots     int          // unchoked peers; 0: by upload rate, see choker.Slots
+	Seed      uint64       // of all chance
+	Private   bool         // BEP 27: no PEX
+	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
+	ShareOnly bool         // never ask for anything
 }
 
 // Errors for which a peer is dropped.
@@ -233,6 +232,9 @@ func (s *Swarm) SetPriorities(now time.Duration, prio []picker.Priority) {
 	s.wake()
 	s.checkDone(now, true)
 }
+
+// SetPrivate ends the exchange of peers, for a torrent that turns out to be private (BEP 27).
+func (s *Swarm) SetPrivate() { s.cfg.Private = true }
 
 // SetSequential makes pieces be fetched in order.
 func (s *Swarm) SetSequential(on bool) {

@@ -144,8 +144,8 @@ var errDeaf = errors.New("peer has been silent for minutes")
 func (t *Torrent) tick(now time.Duration) {
 	t.lastTick = now
 	clock := time.Now()
-	t.conns(func(id ident.Peer, c *peer.Conn) {
-		t.count(now, id, c)
+	t.countAll(now)
+	t.conns(func(_ ident.Peer, c *peer.Conn) {
 		in, out := c.Quiet(clock)
 		switch {
 		case in > deaf:
@@ -164,9 +164,18 @@ func (t *Torrent) tick(now time.Duration) {
 	t.publish()
 }
 
-// count tells the swarm the totals of a connection.
-func (t *Torrent) count(now time.Duration, id ident.Peer, c *peer.Conn) {
-	down, up := c.Totals()
+// countAll tells the swarm the totals of every link.
+func (t *Torrent) countAll(now time.Duration) {
+	for id, l := range t.links {
+		if l != nil {
+			t.count(now, ident.Peer(id), l)
+		}
+	}
+}
+
+// count tells the swarm the totals of a link.
+func (t *Torrent) count(now time.Duration, id ident.Peer, l link) {
+	down, up := l.Totals()
 	t.sw.Step(now, swarm.Event{Kind: swarm.Traffic, Peer: id, Arg: &swarm.Totals{Down: down, Up: up}})
 }
 
@@ -177,6 +186,10 @@ func (t *Torrent) other(now time.Duration, e swarm.Event) {
 		a()
 	case arrival:
 		t.join(now, a)
+	case openedStore:
+		t.opened(a.handle, a.err)
+	case webEvent:
+		t.webEvent(now, e, a)
 	case *peer.Message:
 		if t.links[e.Peer] == link(a.From) {
 			t.message(now, e.Peer, a)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shoal/internal/bitfield"
+	"shoal/internal/bt/hashes"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/peer"
 	"shoal/internal/bt/picker"
@@ -17,24 +18,32 @@ import (
 
 // learned takes the info, given or fetched. v2 piece layers may still be missing; then they are fetched first.
 func (t *Torrent) learned(info *metainfo.Info) {
-	hashes, err := metainfo.NewHashes(info, t.cfg.Layers)
+	expected, err := metainfo.NewHashes(info, t.cfg.Layers)
 	if err != nil {
 		t.fail(err)
 		return
 	}
-	t.info, t.hashes, t.fetch = info, hashes, nil
+	t.info, t.hashes, t.fetch = info, expected, nil
 	h := info.Hash
 	t.infoHash.Store(&h)
-	if missing := hashes.MissingLayers(); len(missing) > 0 && !info.HasV1 {
-		t.startLayers()
-		return
+	if info.Private {
+		t.cfg.Swarm.Private = true
+		t.sw.SetPrivate()
 	}
-	t.open()
+	if info.HasV2 {
+		t.hashServer = hashes.NewServer(expected)
+	}
+	missing := len(expected.MissingLayers()) > 0
+	if missing {
+		t.startLayers(t.now())
+	}
+	if !missing || info.HasV1 {
+		t.open()
+	}
 }
 
 // open opens the files, which may take a while, in a goroutine.
 func (t *Torrent) open() {
-	t.layers = nil
 	t.phase = Opening
 	close(t.known)
 	if t.cfg.Learned != nil {
@@ -52,17 +61,23 @@ func (t *Torrent) open() {
 		skip[i] = !w
 	}
 	spec := storage.Spec{
-		Layout: &t.info.Layout, Root: t.cfg.Root, Journal: t.cfg.Journal, Skip: skip,
+		Layout: &t.info.Layout, Root: t.cfg.Root, Journal: t.cfg.Journal, Skip: skip, Paths: t.cfg.Paths,
 		ReadOnly: t.cfg.ReadOnly, Preallocate: t.cfg.Preallocate,
 		NewSum: func() storage.Sum { return t.hashes.NewSum() },
 		Done:   t.storageDone,
 	}
 	t.goes(func() {
 		h, err := t.cfg.Store.Open(spec)
-		if !t.do(func() { t.opened(h, err) }) && err == nil {
+		if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: openedStore{h, err}}) && err == nil {
 			h.Close()
 		}
 	})
+}
+
+// openedStore is the outcome of opening the files: Arg of an event of kind swarm.Other.
+type openedStore struct {
+	handle storage.Handle
+	err    error
 }
 
 func (t *Torrent) storageDone(results ...storage.Result) {
@@ -81,7 +96,11 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 	}
 	t.store = h
 	sound := h.Sound()
-	if t.cfg.Recheck {
+	switch {
+	case t.cfg.Complete:
+		sound = bitfield.New(t.info.Layout.Pieces())
+		sound.Fill()
+	case t.cfg.Recheck:
 		sound = bitfield.New(t.info.Layout.Pieces())
 	}
 	t.view = bitfield.NewShared(t.info.Layout.Pieces())
@@ -92,7 +111,7 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 	}
 	t.conns(func(_ ident.Peer, c *peer.Conn) { c.SetContent(t.content()) })
 	t.prioritise(now)
-	t.openWebSeeds(now)
+	t.web = t.sites()
 	var check []int
 	present := h.Present()
 	for i := range t.info.Layout.Pieces() {
@@ -119,6 +138,8 @@ func (t *Torrent) settle(now time.Duration) {
 		t.phase, t.seedingSince = Seeding, now
 		closeOnce(t.finished)
 	}
+	t.tickWeb(now)
+	t.find()
 	t.publish()
 }
 
@@ -178,11 +199,13 @@ func (t *Torrent) completed() {
 		return // found on disk
 	}
 	t.phase, t.seedingSince = Seeding, t.now()
-	t.publishProgress()
+	t.countAll(t.now()) // whoever waits for the end reads totals that are whole
+	t.publish()
 	if t.sw.Complete() {
 		closeOnce(t.complete)
 	}
 	closeOnce(t.finished)
+	t.tickWeb(t.now())
 	t.conns(func(_ ident.Peer, c *peer.Conn) {
 		if ext := c.Extension(wire.ExtUploadOnly); ext != 0 {
 			c.Queue(func(b []byte) []byte { return wire.AppendExtended(b, ext, wire.AppendUploadOnly(nil, true)) })
@@ -246,8 +269,10 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 	}
 	t.prioritise(t.now())
 	if t.phase == Seeding && !t.sw.Done() {
-		t.phase = Downloading
+		t.phase, t.seedingSince = Downloading, 0
 	}
+	t.tickWeb(t.now())
+	t.publish()
 	return nil
 }
 

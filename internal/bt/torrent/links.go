@@ -20,6 +20,7 @@ import (
 type link interface {
 	Flush()
 	Close(why error)
+	Totals() (down, up int64) // payload bytes
 }
 
 // arrival is a connection whose handshakes are done: Arg of an event of kind swarm.Other.
@@ -126,23 +127,22 @@ func (t *Torrent) join(now time.Duration, a arrival) {
 	addr := addrPort(a.conn.RemoteAddr())
 	id := t.number(nil)
 	down, up := t.limits(addr.Addr())
-	c := peer.New(peer.Config{
-		ID: id, Conn: a.conn, Fast: a.theirs.Reserved.Fast(), Post: t.box.Put, Blocks: t.cfg.Blocks, Down: down, Up: up, Content: t.content(),
-	})
-	t.links[id] = c
 	h := *t.infoHash.Load()
 	v2 := h.HasV2() && a.theirs.InfoHash == h.V2.Short()
+	c := peer.New(peer.Config{
+		ID: id, Conn: a.conn, Fast: a.theirs.Reserved.Fast(), V2: v2, Post: t.box.Put, Blocks: t.cfg.Blocks, Down: down, Up: up,
+		Content: t.content(),
+	})
+	t.links[id] = c
 	t.sw.Step(now, swarm.Event{Kind: swarm.Joined, Peer: id, Arg: &swarm.PeerInfo{
 		Addr: addr, Listen: a.dialled, ID: a.theirs.PeerID, Source: a.source, Incoming: a.incoming,
 		Fast: a.theirs.Reserved.Fast(), Extended: a.theirs.Reserved.Extended(), V2: v2,
 	}})
-	if t.layers != nil && v2 {
-		t.layers.joined(id)
-	}
 	t.apply(now)
 	if a.theirs.Reserved.Extended() {
 		t.greetExtended(c, addr)
 	}
+	t.askHashes(now)
 	c.Flush()
 	c.Start()
 }
@@ -179,7 +179,7 @@ func (t *Torrent) leave(now time.Duration, id ident.Peer) {
 		t.fetch.Gone(id)
 	}
 	if t.layers != nil {
-		t.layers.gone(id)
+		t.layers.Gone(id)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"shoal/internal/bt/metainfo"
-	"shoal/internal/bt/peer"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
@@ -26,6 +25,7 @@ type Status struct {
 	Down, Up  float64       // payload rates
 	ETA       time.Duration // negative: unknown
 	Swarm     swarm.Stats
+	WebSeeds  []WebSeed
 	Files     int
 	PieceSize int64
 	Age       time.Duration // since it was started
@@ -69,7 +69,7 @@ func (t *Torrent) Trackers() []discovery.Status {
 func (t *Torrent) Uploaded() int64 {
 	n := t.progress[0].Load()
 	t.call(func() {
-		t.conns(func(id ident.Peer, c *peer.Conn) { t.count(t.now(), id, c) })
+		t.countAll(t.now())
 		n = t.sw.Stats().UpTotal
 	})
 	return n
@@ -132,7 +132,8 @@ func (r *rates) update(now time.Duration, down, up int64) {
 // publish makes the look anew.
 func (t *Torrent) publish() {
 	now := t.now()
-	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Age: now, Swarm: t.sw.Stats()}
+	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Age: now, Swarm: t.sw.Stats(),
+		WebSeeds: t.webStatus(now)}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
 	if t.seedingSince > 0 {

@@ -20,6 +20,7 @@ import (
 
 	"shoal/internal/bitfield"
 	"shoal/internal/block"
+	"shoal/internal/bt/hashes"
 	"shoal/internal/bt/metadata"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/picker"
@@ -51,7 +52,8 @@ type Config struct {
 	ReadOnly    bool
 	Preallocate bool
 	Recheck     bool                        // hash what is on disk even if the journal vouches for it
-	Expected    bool                        // all data should be there: hash whatever the journal does not vouch for
+	Complete    bool                        // all data is there and was hashed this moment: begin with everything
+	Paths       map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
 	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
 	Learned     func(Learned)               // called once, when info and v2 piece layers are known
 
@@ -98,8 +100,11 @@ type Torrent struct {
 	view         *bitfield.Shared
 	store        storage.Handle
 	fetch        *metadata.Fetch[ident.Peer] // nil once the info is known
-	layers       *layerFetch
-	checking     int // pieces still being checked
+	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
+	hashServer   *hashes.Server              // nil until the info is known, and for v1
+	web          []*webSite
+	finding      bool // the finders are at work
+	checking     int  // pieces still being checked
 	toCheck      int
 	phase        Phase
 	failure      error // why the torrent stands still
@@ -185,6 +190,20 @@ func (t *Torrent) start() {
 	} else {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
+	t.want.Store(int64(t.sw.WantPeers()))
+	if t.phase == Metadata {
+		t.find()
+	}
+	t.apply(t.now())
+}
+
+// find has the finders look for peers. It waits until it is known what is on disk, unless peers are needed to learn even what
+// the content is: a tracker must not take a seed for a leecher until the next announce.
+func (t *Torrent) find() {
+	if t.finding {
+		return
+	}
+	t.finding = true
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
 			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
@@ -192,13 +211,12 @@ func (t *Torrent) start() {
 			}, withdrawTime)
 		})
 	}
-	t.apply(t.now())
 }
 
 // withdrawTime bounds the goodbye to trackers.
 const withdrawTime = 8 * time.Second
 
-// goes runs f in a goroutine that stop waits for.
+// goes runs f in a goroutine that stop waits for. Only the loop calls it, so that none starts after that.
 func (t *Torrent) goes(f func()) { t.wg.Go(f) }
 
 // do has the loop run f between events.
@@ -227,8 +245,8 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	case swarm.Stored:
 		t.stored(now, e.Arg.(storage.Result))
 	case swarm.Left:
-		if c := t.conn(e.Peer); c != nil {
-			t.count(now, e.Peer, c)
+		if l := t.links[e.Peer]; l != nil {
+			t.count(now, e.Peer, l)
 		}
 		t.sw.Step(now, e)
 		t.leave(now, e.Peer)
@@ -247,8 +265,13 @@ func (t *Torrent) stop() {
 	}
 	for _, e := range t.box.Take() {
 		e.Block.Release()
-		if a, ok := e.Arg.(arrival); ok {
+		switch a := e.Arg.(type) {
+		case arrival:
 			a.conn.Close()
+		case openedStore:
+			if a.err == nil {
+				a.handle.Close()
+			}
 		}
 	}
 	for _, e := range t.sw.Drain(t.now()) {
