@@ -68,7 +68,7 @@ func TestRealClients(t *testing.T) {
 			must(t, seeder.add(made.file, from))
 			waitComplete(t, "the seeder has checked its data", seeder, running(seeder))
 			if len(urls) > 0 {
-				tracker.waitSeeds(t, made.V1+made.V2)
+				tracker.waitSeeds(t, made)
 			}
 			leecher := starters[c.leecher](t, c.options)
 			link := made.file

@@ -48,12 +48,19 @@ func (o *opentracker) allow(t *testing.T, made torrent) {
 	waitListening(t, o.process, fmt.Sprintf("%s:%d", o.ip, trackerPort))
 }
 
-// waitSeeds waits until the tracker knows a complete peer of a torrent.
-func (o *opentracker) waitSeeds(t *testing.T, hash string) {
+// waitSeeds waits until the tracker knows a complete peer of a torrent, in either of a hybrid's swarms.
+func (o *opentracker) waitSeeds(t *testing.T, made torrent) {
 	t.Helper()
 	waitFor(t, "the tracker knows a seed", o.process, func() (bool, error) {
-		n, err := o.seeds(hash)
-		return n > 0, err
+		for _, hash := range []string{made.V1, made.V2} {
+			if hash == "" {
+				continue
+			}
+			if n, err := o.seeds(hash); n > 0 || err != nil {
+				return n > 0, err
+			}
+		}
+		return false, nil
 	})
 }
 

@@ -208,9 +208,10 @@ func (g *fetcher) look() (busy bool, err error) {
 		switch {
 		case st.Phase == torrent.Failed:
 			return false, fmt.Errorf("%s: %w", it.link.name(), st.Problem)
-		case info == nil && g.f.timeout > 0 && st.Age > g.f.timeout:
-			return false, withCode(exitNotFound, fmt.Errorf("%s: no metadata after %v: %s", it.link.name(), g.f.timeout, st.Reason(it.t.Trackers())))
 		case info == nil:
+			if err := overdue(it, g.f.timeout); err != nil {
+				return false, err
+			}
 			busy = true
 			continue
 		}
@@ -234,6 +235,15 @@ func (g *fetcher) look() (busy bool, err error) {
 		}
 	}
 	return busy, nil
+}
+
+// overdue is an error once no metadata has come within timeout; 0 waits for ever.
+func overdue(it *item, timeout time.Duration) error {
+	st := it.t.Status()
+	if it.t.Info() != nil || timeout == 0 || st.Age < timeout {
+		return nil
+	}
+	return withCode(exitNotFound, fmt.Errorf("%s: no metadata after %v: %s", it.link.name(), timeout, st.Reason(it.t.Trackers())))
 }
 
 func isClosed(c <-chan struct{}) bool {

@@ -13,6 +13,7 @@ import (
 	"shoal/internal/bt/magnet"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
+	"shoal/internal/ident"
 	"shoal/internal/netx"
 )
 
@@ -140,6 +141,16 @@ func (l *link) spec() session.Spec {
 	}
 	s.WebSeeds = l.magnet.WebSeeds
 	return s
+}
+
+// magnetOfHash stands for a link of which only the hash is left.
+func magnetOfHash(h ident.InfoHash) *magnet.Magnet { return &magnet.Magnet{Hash: h} }
+
+func rangesOf(l *link) []magnet.Range {
+	if l.magnet == nil {
+		return nil
+	}
+	return l.magnet.Select
 }
 
 // printable makes a name from the network safe to show on a terminal.

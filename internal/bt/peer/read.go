@@ -220,9 +220,15 @@ func (r *reader) request(u upload) error {
 // maxRejects bounds the bytes that wait for a peer that asks and does not read.
 const maxRejects = 256 << 10
 
+// valid reports whether a request can be served. libtorrent takes a v2 torrent whose last file is empty to end with its last
+// piece, and asks for the zeros up to there.
 func (u upload) valid(c *Content) bool {
+	end := c.Layout.PieceLength
+	if !c.Layout.CutTail && u.piece < uint32(c.Layout.Pieces()) {
+		end = int64(c.Layout.PieceLen(int(u.piece)))
+	}
 	return int64(u.piece) < int64(c.Layout.Pieces()) && c.Have.Has(int(u.piece)) && u.length > 0 && u.length <= maxServed &&
-		int64(u.begin)+int64(u.length) <= int64(c.Layout.PieceLen(int(u.piece)))
+		int64(u.begin)+int64(u.length) <= end
 }
 
 // cancel takes a request back. With BEP 6 every request is answered, so a cancelled one is rejected.

@@ -130,7 +130,10 @@ func (c *Conn) serve(out []byte, us []upload, vec *net.Buffers) error {
 	content := c.content.Load()
 	buf, put := spanBuffer(n)
 	defer put()
-	if err := content.ReadAt(buf, content.Layout.PieceOffset(int(first.piece))+int64(first.begin)); err != nil {
+	off := content.Layout.PieceOffset(int(first.piece)) + int64(first.begin)
+	there := min(max(content.Layout.Size-off, 0), int64(n))
+	clear(buf[there:])
+	if err := content.ReadAt(buf[:there], min(off, content.Layout.Size)); err != nil {
 		return fmt.Errorf("reading piece %d: %w", first.piece, err)
 	}
 	*vec = (*vec)[:0]

@@ -199,7 +199,8 @@ func (t *Torrent) completed() {
 		return // found on disk
 	}
 	t.phase, t.seedingSince = Seeding, t.now()
-	t.publishProgress()
+	t.countAll(t.now()) // whoever waits for the end reads totals that are whole
+	t.publish()
 	if t.sw.Complete() {
 		closeOnce(t.complete)
 	}

@@ -190,6 +190,7 @@ func (t *Torrent) start() {
 	} else {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
+	t.want.Store(int64(t.sw.WantPeers()))
 	if t.phase == Metadata {
 		t.find()
 	}

@@ -168,7 +168,7 @@ func (r *run) request(p *place, ev event) request {
 
 func (r *run) settle(o outcome) {
 	port, now := r.torrent.Port(), time.Now()
-	short := r.torrent.WantPeers() > 0
+	short := r.torrent.WantPeers() > 0 && r.torrent.Progress().Left > 0 // a seed is found by those who need it
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o.err != nil {
@@ -202,7 +202,7 @@ func (r *run) withdraw(ctx context.Context, limit time.Duration) {
 	r.tiers.each(func(p *place) {
 		if p.started && limit > 0 {
 			req := r.request(p, stopped)
-			r.wg.Go(func() { r.announce(ctx, p.url, req, names, nil) })
+			r.wg.Go(func() { _, _ = r.announce(ctx, p.url, req, names, nil) })
 		}
 	})
 	r.wg.Wait()

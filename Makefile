@@ -1,0 +1,62 @@
+# `make test` is what a change must pass: it installs what the tests need, then checks and tests everything.
+# `make help` lists the rest.
+
+GO       ?= go
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := transmission-daemon aria2 python3-libtorrent opentracker nginx-light mktorrent iproute2 ca-certificates
+TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
+
+.PHONY: help build test deps check cross lint unit interop fuzz bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+build: ## build bin/shoal
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/shoal ./cmd/shoal
+
+test: deps check unit interop ## everything a change must pass
+	@echo "make test: all passed; skipped tests: $$(cat bin/unit.log bin/interop.log | grep -c -e '--- SKIP')"
+
+deps: ## install the programs that the tests drive (Debian packages)
+	@missing=; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
+	  printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee /usr/sbin/policy-rc.d >/dev/null && $(SUDO) chmod +x /usr/sbin/policy-rc.d && \
+	  { DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; s=$$?; \
+	    $(SUDO) rm -f /usr/sbin/policy-rc.d; exit $$s; }; fi
+
+check: cross ## format, vet, builds for every system
+	@test -z "$$(gofmt -l cmd internal interop bench)" || { echo "not formatted:"; gofmt -l cmd internal interop bench; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+
+cross: ## build for every system, without cgo
+	@for t in $(TARGETS); do echo "build $$t"; CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build -o /dev/null ./cmd/shoal || exit 1; done
+
+lint: ## the linters of .golangci.yml
+	$(GO) run $(LINT) run ./...
+
+unit: ## unit tests, simulated swarms, fuzz seeds and the command line, under the race detector
+	@mkdir -p bin
+	@$(GO) test -race -v $$($(GO) list ./... | grep -v /interop$$) > bin/unit.log 2>&1; s=$$?; \
+	grep -E '^(ok|FAIL|---|panic|\?)|^ *--- (FAIL|SKIP)' bin/unit.log | grep -v -e 'no test files' -e '^--- PASS' ; \
+	if [ $$s != 0 ]; then grep -n -B30 -e '--- FAIL' -e '^panic' -e 'DATA RACE' -e 'build failed' bin/unit.log | tail -200; fi; \
+	echo "unit tests skipped: $$(grep -c -e '--- SKIP' bin/unit.log)"; exit $$s
+
+interop: ## transfers with real clients, in a network namespace of their own (root)
+	@mkdir -p bin
+	@$(GO) test -c -o bin/interop.test ./interop
+	@cd interop && $(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$$GOFLAGS" ../bin/interop.test -test.v -test.timeout 15m > ../bin/interop.log 2>&1; s=$$?; \
+	grep -E '^ *--- |^(ok|FAIL|panic)' ../bin/interop.log | grep -v -e '^ .*--- PASS'; \
+	if [ $$s != 0 ]; then tail -150 ../bin/interop.log; fi; \
+	echo "interop tests skipped: $$(grep -c -e '--- SKIP' ../bin/interop.log)"; exit $$s
+
+fuzz: ## every fuzz target for 30 s
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; \
+	  $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s $$p || exit 1; done; done
+
+bench: ## compare with whatever clients are installed (see docs/performance.md)
+	$(GO) run ./bench
+
+clean: ## remove what was built
+	rm -rf bin dist
