@@ -300,3 +300,38 @@ func TestOneLiarAmongTwenty(t *testing.T) {
 		}
 	})
 }
+
+func TestHashesOfLies(t *testing.T) {
+	simulate(t, func(w *world) {
+		c := makeContent(t, metainfo.CreateOptions{Version: metainfo.V2}, 1<<20)
+		victim, honest := w.node(dsl), w.node(dsl)
+		tor := victim.add(session.Spec{InfoHash: c.torrent.Info.Hash})
+		a := w.attacker(c)
+		a.dial(victim)
+		defer a.close()
+		a.hello()
+		a.answer(func(m *wire.Message) []byte {
+			switch {
+			case m.ID == wire.Extended && m.Ext == 2: // the metadata is true
+				r, _ := wire.ParseMetadataMessage(m.Payload)
+				raw := c.torrent.Info.Raw
+				d := wire.MetadataMessage{Type: wire.MetadataData, Piece: r.Piece, TotalSize: int64(len(raw)), Data: raw}
+				return wire.AppendExtended(nil, 2, d.Append(nil))
+			case m.ID == wire.HashRequest:
+				return wire.AppendHashes(nil, m.Hashes, make([]byte, 32*m.Hashes.Length))
+			}
+			return nil
+		})
+		a.send(extHandshake(int64(len(c.torrent.Info.Raw))))
+		if !a.dropped(10 * time.Second) {
+			t.Error("a peer that sent false hashes is still connected")
+		}
+		select {
+		case <-tor.Known():
+			t.Error("the torrent goes on without its hashes")
+		default:
+		}
+		honest.seed(c, session.Spec{Peers: addrs(victim)})
+		victim.finish(tor, c, time.Minute)
+	})
+}
