@@ -105,7 +105,7 @@ type PeerID [20]byte
 // NewPeerID returns prefix followed by random bytes. A prefix longer than 20 bytes is cut.
 func NewPeerID(prefix string) PeerID {
 	var id PeerID
-	rand.Read(id[copy(id[:], prefix):])
+	_, _ = rand.Read(id[copy(id[:], prefix):]) // never fails
 	return id
 }
 

@@ -61,3 +61,14 @@ const (
 	emptied    // cut to nothing
 	scattered  // expect large holes: a system that needs to be told is told
 )
+
+// writeEach is writeAll with a call for each buffer.
+func writeEach(f io.WriterAt, bufs [][]byte, off int64) error {
+	for _, b := range bufs {
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	return nil
+}

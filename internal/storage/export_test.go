@@ -75,7 +75,12 @@ func (f faultyFile) sync() error {
 }
 
 // OpenFiles returns how many files a store keeps open.
-func OpenFiles(s Store) int { return s.(*store).files.count() }
+func OpenFiles(s Store) int {
+	c := s.(*store).files
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.m)
+}
 
 // Closing reports whether a content is being closed.
 func Closing(h Handle) bool { return h.(*handle).stopping() }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"path"
 	"path/filepath"
 	"sync"
 
@@ -42,6 +43,7 @@ type handle struct {
 	skip    []bool // by file
 	grown   []bool // by file, and one for the parts file: has been made and given its length
 	dirty   []bool // likewise: written since the last sync
+	born    []bool // likewise: made since the last sync, so that its name may not be synced
 	unsaved bool   // any is dirty
 	pieces  map[int]*piece
 	jobs    int  // verifications, runs and flushes under way
@@ -69,7 +71,7 @@ func (s *store) Open(spec Spec) (Handle, error) {
 	h := &handle{
 		s: s, spec: spec, layout: l, key: layoutKey(l), root: root, sums: make([]Sum, s.queue.workers),
 		paths: make([]string, n), aside: make([]bool, n), skip: make([]bool, n), unsound: make([]int, n),
-		grown: make([]bool, n+1), dirty: make([]bool, n+1), pieces: map[int]*piece{},
+		grown: make([]bool, n+1), dirty: make([]bool, n+1), born: make([]bool, n+1), pieces: map[int]*piece{},
 	}
 	h.idle.L = &h.mu
 	copy(h.skip, spec.Skip)
@@ -239,6 +241,35 @@ func (h *handle) Recheck(pieces []int) {
 	h.s.queue.addRuns(runs)
 }
 
+// claim keeps blocks of a piece away while it is rechecked, so that nothing is written over what is found good. What
+// was collected of it is dropped.
+func (h *handle) claim(index int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.pieces[index] != nil && h.pieces[index].flushing {
+		h.idle.Wait() // for the flusher, which does not wait for workers
+	}
+	if p := h.pieces[index]; p != nil {
+		if p.verifying {
+			return
+		}
+		h.drop(p)
+	}
+	p := h.s.spare.Get().(*piece)
+	p.begin(h, index, 0)
+	p.verifying, p.rechecking = true, true
+	h.pieces[index] = p
+}
+
+// unclaim ends a claim without a result.
+func (h *handle) unclaim(index int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.pieces[index]; p != nil && p.rechecking {
+		h.drop(p)
+	}
+}
+
 // appendCold appends the pieces of which the flusher could release blocks.
 func (h *handle) appendCold(found []cold) []cold {
 	h.mu.Lock()
@@ -312,10 +343,14 @@ func (h *handle) syncNow() error {
 func (h *handle) syncFiles() error {
 	h.mu.Lock()
 	var dirty []int
+	var names []string
 	for i := range h.dirty {
 		if h.unsaved && h.dirty[i] {
 			dirty = append(dirty, i)
-			h.dirty[i] = false
+			if h.born[i] {
+				names = append(names, h.path(i))
+			}
+			h.dirty[i], h.born[i] = false, false
 		}
 	}
 	h.unsaved = false
@@ -332,7 +367,29 @@ func (h *handle) syncFiles() error {
 		}
 		failed = errors.Join(failed, err)
 	}
-	return failed
+	return errors.Join(failed, h.syncNames(names))
+}
+
+// syncNames makes the names of new files durable, with one sync of each folder.
+func (h *handle) syncNames(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	dir, err := h.s.disk.open(h.root, false)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	done := map[string]bool{}
+	for _, name := range names {
+		for up := name; up != "." && !done[path.Dir(up)]; up = path.Dir(up) {
+			done[path.Dir(up)] = true
+			if e := dir.sync(up); e != nil && !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
 }
 
 // Close syncs and closes.
@@ -417,7 +474,7 @@ func (h *handle) read(p []byte, off int64) (err error) {
 			err = missing(err)
 			return false
 		}
-		if _, err = f.ReadAt(q, at); err == io.EOF {
+		if _, err = f.ReadAt(q, at); errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%s at %d: %w", h.paths[s.File], s.Offset, ErrMissing)
 		}
 		h.s.files.release(f)

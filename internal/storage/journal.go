@@ -182,7 +182,7 @@ func decodeJournal(b []byte, print [sha256.Size]byte, pieces, files int) (*vouch
 			break
 		}
 		if err := v.apply(k, payload, files); err != nil {
-			return nil, 0, fmt.Errorf("%w at byte %d: %v", errCorrupt, at, err)
+			return nil, 0, fmt.Errorf("%w at byte %d: %w", errCorrupt, at, err)
 		}
 		at += n
 	}

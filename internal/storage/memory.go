@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,7 +46,7 @@ func (m *Memory) Get(name string) ([]byte, bool) {
 		return nil, false
 	}
 	b := make([]byte, f.Size())
-	f.ReadAt(b, 0)
+	_, _ = f.ReadAt(b, 0)
 	return b, true
 }
 
@@ -65,17 +62,8 @@ func (m *Memory) Put(name string, content []byte) {
 	delete(d.files, name)
 	if content != nil {
 		f := d.make(name)
-		f.put(content, 0)
+		_, _ = f.put(content, 0)
 	}
-}
-
-// Names returns the paths of all files below a folder, sorted.
-func (m *Memory) Names(root string) []string {
-	m.disk.mu.Lock()
-	defer m.disk.mu.Unlock()
-	names := slices.DeleteFunc(slices.Collect(maps.Keys(m.disk.files)), func(n string) bool { return !strings.HasPrefix(n, filepath.Clean(root)+string(filepath.Separator)) })
-	slices.Sort(names)
-	return names
 }
 
 // memChunk is the unit in which a memory file has bytes or a hole.
@@ -267,16 +255,7 @@ func (f *memFile) put(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-func (f *memFile) writeAll(bufs [][]byte, off int64) error {
-	for _, b := range bufs {
-		n, err := f.WriteAt(b, off)
-		if err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	return nil
-}
+func (f *memFile) writeAll(bufs [][]byte, off int64) error { return writeEach(f, bufs, off) }
 
 func (f *memFile) truncate(size int64) error {
 	f.d.mu.Lock()

@@ -105,13 +105,6 @@ func (c *openFiles) forget(h *handle, index int) {
 	closeAll(closing)
 }
 
-// count returns how many files are open and not only kept by a last user.
-func (c *openFiles) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.m)
-}
-
 // find is called with mu held.
 func (c *openFiles) find(key fileKey, write bool) *openFile {
 	f := c.m[key]

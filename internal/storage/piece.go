@@ -14,11 +14,12 @@ type piece struct {
 	held    int            // blocks in memory
 	touched uint64         // when the last block came, on the store's clock of blocks
 
-	flushing  bool // the flusher is writing blocks of it
-	verifying bool // queued, or to be queued once it is no longer flushing
-	digests   bool
-	round     int   // counts Discards, for a flush that is overtaken by one
-	err       error // why the flusher failed
+	flushing   bool // the flusher is writing blocks of it
+	verifying  bool // queued, or to be queued once it is no longer flushing
+	rechecking bool // verifying as well, but from disk: there to keep blocks away
+	digests    bool
+	round      int   // counts Discards, for a flush that is overtaken by one
+	err        error // why the flusher failed
 }
 
 // begin makes p a piece of which nothing is there.

@@ -121,6 +121,7 @@ func (h *handle) prepare(index int, again bool) error {
 	}
 	h.mu.Lock()
 	h.grown[index] = true
+	h.born[index] = h.born[index] || mode&creating != 0
 	h.mu.Unlock()
 	return nil
 }
@@ -180,8 +181,8 @@ func (h *handle) settle(results []Result) {
 		} else if !r.Good && h.sound.Remove(r.Piece) {
 			h.countUnsound(r.Piece, 1, nil)
 		}
-		if !r.Recheck {
-			h.drop(h.pieces[r.Piece])
+		if p := h.pieces[r.Piece]; p != nil && p.rechecking == r.Recheck {
+			h.drop(p)
 		}
 	}
 	h.mu.Unlock()
@@ -234,13 +235,12 @@ func (h *handle) trim(index int) error {
 	return f.truncate(size)
 }
 
-// diskError makes an error that says there is no space wrap ErrFull and name the file system. It is called with place
-// held.
-func (h *handle) diskError(err error) error {
-	if errors.Is(err, ErrFull) || !isFull(err) {
+// diskError makes an error that says there is no space wrap ErrFull and name the file system that root is on.
+func (h *handle) diskError(root string, err error) error {
+	if err == nil || errors.Is(err, ErrFull) || !isFull(err) {
 		return err
 	}
-	_, mount, _ := h.s.disk.room(h.root)
+	_, mount, _ := h.s.disk.room(root)
 	return fmt.Errorf("%w on %s: %w", ErrFull, mount, err)
 }
 

@@ -138,16 +138,7 @@ func (h *handle) copyTo(root string) error {
 			h.warn(e)
 		}
 	}
-	return h.diskErrorAt(root, err)
-}
-
-// diskErrorAt is diskError for a file system other than the present root's.
-func (h *handle) diskErrorAt(root string, err error) error {
-	if err == nil || !isFull(err) {
-		return err
-	}
-	_, mount, _ := h.s.disk.room(root)
-	return fmt.Errorf("%w on %s: %w", ErrFull, mount, err)
+	return h.diskError(root, err)
 }
 
 func (c *copying) copyAll(root string) error {

@@ -108,7 +108,7 @@ func (h *handle) reserve(i int) error {
 	if whole {
 		return nil
 	}
-	return h.diskError(h.prepare(i, false))
+	return h.diskError(h.root, h.prepare(i, false))
 }
 
 // makeEmpty makes a file without bytes, or a symbolic link (BEP 47), unless there is something of its name.
@@ -138,7 +138,7 @@ func (h *handle) makeEmpty(i int) error {
 
 // bringBack moves the bytes of a file from the parts file into place. It is called with place held for writing.
 func (h *handle) bringBack(i int) (err error) {
-	defer func() { err = h.diskError(err) }()
+	defer func() { err = h.diskError(h.root, err) }()
 	lf := &h.layout.Files[i]
 	h.aside[i] = false
 	defer func() { h.aside[i] = err != nil }()

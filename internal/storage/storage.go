@@ -83,8 +83,9 @@ type Handle interface {
 	Verify(piece int, digests bool)
 	// Discard drops what was collected of a piece, unless it is being verified. It never waits.
 	Discard(piece int)
-	// Recheck reads pieces from disk and hashes them on every core; one Result each, in any order. Sound pieces become
-	// sound, others do not, in the journal. It never waits.
+	// Recheck reads pieces from disk and hashes them on every core; one Result each, in any order. Good pieces become
+	// sound, others are so no longer, in the journal too. What was collected of them is dropped, and so are blocks that
+	// come meanwhile; a piece is not to be verified meanwhile. It never waits.
 	Recheck(pieces []int)
 	// ReadAt fills p from off in the address space; gaps read as zeros. For pieces found good only.
 	ReadAt(p []byte, off int64) error

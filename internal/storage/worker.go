@@ -83,7 +83,9 @@ func (w *worker) report(h *handle, jobs int) {
 		signal(w.s.urgent) // before anything is written over what was vouched for
 	}
 	h.settle(w.results)
-	h.spec.Done(w.results...)
+	if len(w.results) > 0 {
+		h.spec.Done(w.results...)
+	}
 	clear(w.results)
 	h.jobsDone(jobs)
 }
@@ -149,8 +151,10 @@ func (w *worker) recheck(r run) {
 	h := r.h
 	w.results = w.results[:0]
 	for _, p := range r.pieces {
+		h.claim(p)
 		good, err := w.recheckPiece(h, p)
 		if errors.Is(err, ErrClosed) {
+			h.unclaim(p)
 			break
 		}
 		w.results = append(w.results, Result{Piece: p, Good: good, Recheck: true, Err: err})
@@ -230,10 +234,7 @@ func (w *writer) write(h *handle, index, length int, blocks []*block.Block) (err
 		at = end
 		return err == nil
 	})
-	if err != nil {
-		return h.diskError(err)
-	}
-	return nil
+	return h.diskError(h.root, err)
 }
 
 // writeSpan writes the bytes from at to end of a piece, which begin at s.

@@ -106,7 +106,7 @@ func (w *walker) link(name, rel string) error {
 		to, err = filepath.Rel(w.root, to)
 	}
 	target := filepath.ToSlash(to)
-	if err != nil || target == "." || target == ".." || strings.HasPrefix(target, "../") || strings.HasPrefix(rel, target+"/") {
+	if outside := err != nil || target == "." || target == ".." || strings.HasPrefix(target, "../") || strings.HasPrefix(rel, target+"/"); outside {
 		w.notices = append(w.notices, fmt.Sprintf("symlink %q is left out: it leads to nothing inside the folder", rel))
 		return nil
 	}

@@ -20,7 +20,7 @@ func swarm(t testing.TB, files ...layout.File) (full, empty *metainfo.Hashes) {
 	s, l := b.NewSum(), b.Layout()
 	buf := make([]byte, l.PieceLength)
 	for p := range l.Pieces() {
-		buf[0], buf[1], buf[2] = byte(p), byte(p>>8), byte(l.Files[l.FileAt(l.PieceOffset(p))].Path[0])
+		buf[0], buf[1], buf[2] = byte(p), byte(p>>8), l.Files[l.FileAt(l.PieceOffset(p))].Path[0]
 		if l.Files[l.FileAt(l.PieceOffset(p))].Executable {
 			buf[0], buf[1], buf[2] = 0, 0, 0 // files of the same bytes
 		}

@@ -59,14 +59,15 @@ func Answer(c net.Conn, ours, theirs wire.Handshake) error {
 
 func readHandshake(c net.Conn) (wire.Handshake, error) {
 	var b [wire.HandshakeLen]byte
-	if _, err := io.ReadFull(c, b[:len(wire.Protocol)]); err != nil {
-		return wire.Handshake{}, fmt.Errorf("reading the handshake: %w", err)
-	}
-	if string(b[:len(wire.Protocol)]) != wire.Protocol {
-		return wire.Handshake{}, wire.ErrHandshake // at once: another protocol may send less than a handshake
-	}
-	if _, err := io.ReadFull(c, b[len(wire.Protocol):]); err != nil {
-		return wire.Handshake{}, fmt.Errorf("reading the handshake: %w", err)
+	done := 0
+	for _, end := range []int{1, len(wire.Protocol), len(b)} { // in steps: another protocol may send less than a handshake
+		if _, err := io.ReadFull(c, b[done:end]); err != nil {
+			return wire.Handshake{}, fmt.Errorf("reading the handshake: %w", err)
+		}
+		done = end
+		if n := min(end, len(wire.Protocol)); string(b[:n]) != wire.Protocol[:n] {
+			return wire.Handshake{}, wire.ErrHandshake
+		}
 	}
 	return wire.ParseHandshake(b[:])
 }

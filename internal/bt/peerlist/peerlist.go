@@ -30,7 +30,7 @@ type entry struct {
 	next      time.Duration // not to be dialled before
 	connected bool
 	dialing   bool
-	dialled   bool // ever connected to: it listens
+	dialled   bool // ever reached: it listens
 	seed      bool
 }
 
@@ -131,10 +131,11 @@ func (e *entry) before(o *entry) bool {
 	return cmp.Or(cmp.Compare(e.fails, o.fails), cmp.Compare(static(e), static(o)), cmp.Compare(o.priority, e.priority)) < 0
 }
 
-// Connected records a connection to or from an address where the peer listens.
-func (l *List) Connected(addr netip.AddrPort) {
+// Connected records a connection with the peer that listens, or says that it listens, at an address. dialled says that we
+// made it, which proves the address.
+func (l *List) Connected(addr netip.AddrPort, dialled bool) {
 	if e := l.byAddr[unmap(addr)]; e != nil {
-		e.connected, e.dialing, e.dialled = true, false, true
+		e.connected, e.dialing, e.dialled = true, false, e.dialled || dialled
 	}
 }
 

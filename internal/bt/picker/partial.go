@@ -18,6 +18,7 @@ const (
 
 type slot struct {
 	state        blockState
+	overdue      bool // peer is, although state may be asked, of second
 	peer, second ident.Peer
 }
 
@@ -96,28 +97,29 @@ func (q *partial) ask(i int, peer ident.Peer) {
 
 // Arrival is what became of a block that a peer sent.
 type Arrival struct {
-	Accepted bool       // keep it
-	Cancel   ident.Peer // who else was asked for it, or 0
-	Complete bool       // every block of the piece is there now: have it hashed
+	Accepted bool          // keep it
+	Cancel   [2]ident.Peer // who else was asked for it; 0: nobody
+	Complete bool          // every block of the piece is there now: have it hashed
 }
 
-// Arrived records a block. It is not accepted if it is there already or nobody is collecting its piece.
+// Arrived records a block. It is not accepted if it is there already, if nobody is collecting its piece, or if its piece is
+// fetched from one peer at a time and this one was not asked.
 func (p *Picker) Arrived(b Block, from ident.Peer) Arrival {
 	q := p.at[b.Piece]
 	if q == nil || int(b.Index) >= len(q.slots) {
 		return Arrival{}
 	}
 	s := &q.slots[b.Index]
-	if s.state == arrived {
+	if s.state == arrived || q.only && s.peer != from && s.second != from {
 		return Arrival{}
 	}
 	a := Arrival{Accepted: true}
 	if s.state == free || s.state == late {
 		q.free--
 	}
-	for _, other := range []ident.Peer{s.peer, s.second} {
-		if s.state != free && other != from && other != 0 {
-			a.Cancel = other
+	for i, other := range [...]ident.Peer{s.peer, s.second} {
+		if other != from {
+			a.Cancel[i] = other
 		}
 	}
 	*s = slot{state: arrived, peer: from}
@@ -128,7 +130,8 @@ func (p *Picker) Arrived(b Block, from ident.Peer) Arrival {
 	return a
 }
 
-// Lost records that a peer will not send a block that it was asked for: it rejected it, choked, or left.
+// Lost records that a peer will not send a block that it was asked for: it rejected it, choked, or left. Others may take over
+// the piece.
 func (p *Picker) Lost(b Block, peer ident.Peer) {
 	q := p.at[b.Piece]
 	if q == nil || int(b.Index) >= len(q.slots) {
@@ -138,21 +141,39 @@ func (p *Picker) Lost(b Block, peer ident.Peer) {
 	if s.state == arrived || s.state == free || s.peer != peer && s.second != peer {
 		return
 	}
-	if s.peer == peer {
-		s.peer, s.second = s.second, 0
-	} else {
-		s.second = 0
+	if q.owner == peer {
+		q.owner = 0
 	}
-	if s.peer != 0 {
-		return
+	switch {
+	case s.second == peer:
+		q.unask(int(b.Index))
+	case s.second != 0:
+		*s = slot{state: asked, peer: s.second}
+	default:
+		if s.state == asked {
+			q.free++
+		}
+		*s = slot{}
+		q.hint = min(q.hint, int(b.Index))
+		if q.untouched() {
+			p.abandon(q)
+		}
 	}
-	if s.state == asked {
+}
+
+// untouched reports whether nothing of the piece is there or asked for, be it of a peer that is late.
+func (q *partial) untouched() bool {
+	return q.free == len(q.slots) && !slices.ContainsFunc(q.slots, func(s slot) bool { return s.state == late })
+}
+
+// unask forgets that a second peer was asked for a block. If the first is overdue, another may be asked.
+func (q *partial) unask(i int) {
+	s := &q.slots[i]
+	s.second = 0
+	if s.overdue {
+		s.state = late
 		q.free++
-	}
-	s.state = free
-	q.hint = min(q.hint, int(b.Index))
-	if q.free == len(q.slots) {
-		p.abandon(q)
+		q.hint = min(q.hint, i)
 	}
 }
 
@@ -168,11 +189,12 @@ func (p *Picker) abandon(q *partial) {
 	}
 }
 
-// Overdue records that a peer is late with a block: another may be asked as well.
-func (p *Picker) Overdue(b Block, peer ident.Peer) {
+// Overdue records that a peer is late with a block: another may be asked as well. If another is asked already, the peer
+// need not send it any more, and Overdue returns true: its request is to be cancelled.
+func (p *Picker) Overdue(b Block, peer ident.Peer) bool {
 	q := p.at[b.Piece]
 	if q == nil || int(b.Index) >= len(q.slots) {
-		return
+		return false
 	}
 	if q.owner == peer {
 		q.owner = 0
@@ -181,14 +203,17 @@ func (p *Picker) Overdue(b Block, peer ident.Peer) {
 	switch {
 	case s.state != asked:
 	case s.second == peer:
-		s.second = 0
+		q.unask(int(b.Index))
+		return true
 	case s.peer == peer && s.second != 0:
-		s.peer, s.second = s.second, 0
+		*s = slot{state: asked, peer: s.second}
+		return true
 	case s.peer == peer:
-		s.state = late
+		s.state, s.overdue = late, true
 		q.free++
 		q.hint = min(q.hint, int(b.Index))
 	}
+	return false
 }
 
 // Disown lets others take over the pieces that a peer began: it choked us, stalls or left.
@@ -196,6 +221,18 @@ func (p *Picker) Disown(peer ident.Peer) {
 	for _, q := range p.partials {
 		if q.owner == peer {
 			q.owner = 0
+		}
+	}
+}
+
+// Rename records that blocks which a peer sent are to be told apart by another name: its own may soon be somebody else's. The
+// peer must not be asked for any block.
+func (p *Picker) Rename(peer, name ident.Peer) {
+	for _, q := range p.partials {
+		for i := range q.slots {
+			if s := &q.slots[i]; s.state == arrived && s.peer == peer {
+				s.peer = name
+			}
 		}
 	}
 }

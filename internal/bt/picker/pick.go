@@ -13,8 +13,9 @@ type View struct {
 	Fast bool
 	// Endgame allows blocks that another peer was asked for already.
 	Endgame bool
-	// Slower reports whether another peer is so much slower that asking this one too is worth it. Endgame only.
-	Slower func(other ident.Peer) bool
+	// Slower reports whether another peer will bring a block so much later that asking this one too is worth it; then this one
+	// is asked. Endgame only.
+	Slower func(other ident.Peer, b Block) bool
 	// Only restricts the choice (allowed-fast pieces while choked, BEP 6); nil: all.
 	Only func(piece int) bool
 }
@@ -129,9 +130,10 @@ func (p *Picker) pickAgain(v *View, want int, out []Block) []Block {
 		}
 		for i := len(q.slots) - 1; i >= 0 && len(out) < want; i-- {
 			s := &q.slots[i]
-			if s.state == asked && s.second == 0 && s.peer != v.Peer && v.Slower(s.peer) {
+			b := Block{q.piece, int32(i)}
+			if s.state == asked && s.second == 0 && s.peer != v.Peer && v.Slower(s.peer, b) {
 				q.ask(i, v.Peer)
-				out = append(out, Block{q.piece, int32(i)})
+				out = append(out, b)
 			}
 		}
 	}

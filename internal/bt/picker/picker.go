@@ -274,9 +274,9 @@ func (p *Picker) Gained(piece int) {
 	p.gained(int32(piece))
 }
 
-// Forget records that a piece that was there is not any more.
+// Forget records that a piece that was there is not any more. Of a gap nothing can be missing.
 func (p *Picker) Forget(piece int) {
-	if !p.have.Remove(piece) {
+	if p.lay.DataLen(piece) == 0 || !p.have.Remove(piece) {
 		return
 	}
 	p.first = min(p.first, piece)

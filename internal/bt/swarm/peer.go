@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -27,18 +28,22 @@ type peer struct {
 
 	pipe        pipeline
 	allowedFast map[int32]bool // pieces it serves although it chokes us (BEP 6)
-	refused     map[int32]bool // pieces it rejected since it last unchoked us
+	refused     map[int32]bool // pieces it rejected of late, though it does not choke us
+	refusedTill time.Duration  // when to ask for them again
 	dry         uint64         // the swarm's change count when it last had nothing to ask of this peer
 
 	joined      time.Duration
 	downTotal   int64
 	upTotal     int64
+	marks       Totals        // when the rates were last computed
+	markedAt    time.Duration // that is
 	upAtUnchoke int64
 	downRate    float64 // bytes/s, smoothed
 	upRate      float64
 	badPieces   int
 	unasked     int // blocks that came although nobody asked
 	useful      bool
+	dropped     bool // its connection is being closed
 
 	told    map[netip.AddrPort]bool // what its PEX messages said
 	pexNext time.Duration
@@ -68,4 +73,18 @@ func (p *peer) listen() netip.AddrPort {
 		return netip.AddrPortFrom(p.info.Addr.Addr(), p.ext.ListenPort)
 	}
 	return netip.AddrPort{}
+}
+
+// extensions takes an extension handshake. A later one says what has changed (BEP 10); the port is the first one named, so
+// that nobody fills the list of addresses with his own.
+func (p *peer) extensions(e PeerExtensions) {
+	old := p.ext
+	p.ext = e
+	if old.ListenPort != 0 {
+		p.ext.ListenPort = old.ListenPort
+	}
+	p.ext.ReqQ = cmp.Or(e.ReqQ, old.ReqQ)
+	p.ext.Client = cmp.Or(e.Client, old.Client)
+	p.ext.PEX = e.PEX || old.PEX
+	p.ext.DontHave = e.DontHave || old.DontHave
 }

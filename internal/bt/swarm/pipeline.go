@@ -35,6 +35,7 @@ type pipeline struct {
 	lastData  time.Duration
 	started   time.Duration // when the pipeline was last empty before a request
 	snubbed   bool
+	swept     time.Duration // when it was found so
 
 	probe      picker.Block
 	probing    bool
@@ -118,12 +119,31 @@ func (q *pipeline) received(b picker.Block, n int, now time.Duration, limit int)
 
 func clamp(v, lo, hi int) int { return max(min(v, hi), min(lo, hi)) }
 
-// eta estimates how long the requests under way, and extra more, will take.
-func (q *pipeline) eta(extra int) time.Duration {
+// before returns how many requests under way have to be answered until a block is there, itself included.
+func (q *pipeline) before(b picker.Block) int {
+	n := 0
+	for i := q.head; i < len(q.queue); i++ {
+		if r := &q.queue[i]; !r.gone {
+			n++
+			if r.Block == b {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// eta estimates how long from now the first n requests under way will take. An answer on its way counts as half there.
+func (q *pipeline) eta(now time.Duration, n int) time.Duration {
 	if q.rate <= 0 {
 		return time.Hour
 	}
-	return q.rtt + time.Duration(float64(q.under+extra)*(16<<10)/q.rate*float64(time.Second))
+	each := time.Duration((16 << 10) / q.rate * float64(time.Second))
+	d := time.Duration(n) * each
+	if q.under == 0 {
+		return d + q.rtt
+	}
+	return max(d-min(now-max(q.lastData, q.started), each), each/2)
 }
 
 // overdue reports whether the peer has sent nothing for so long that others should be asked too.

@@ -10,6 +10,9 @@ import (
 
 const blockSize = block.Size
 
+// refusal is for how long a piece is not asked of a peer that rejected a request for it without choking us.
+const refusal = 2 * time.Second
+
 // maxUnasked is how many blocks that nobody asked for a peer may send before it is dropped. A few come by honest crossing of
 // cancels on the way.
 const maxUnasked = 2 * maxTarget
@@ -22,10 +25,16 @@ func (s *Swarm) thirst(p *peer) {
 	s.thirsty = append(s.thirsty, p)
 }
 
+// offers notes that there is more to ask of a peer than before.
+func (s *Swarm) offers(p *peer) {
+	p.dry = 0
+	s.thirst(p)
+}
+
 // fill asks a peer for as many blocks as its pipeline has room for.
 func (s *Swarm) fill(now time.Duration, p *peer) {
 	q := &p.pipe
-	if s.picker == nil || s.paused || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
+	if s.picker == nil || s.paused || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
 		return
 	}
 	room := q.target - q.under
@@ -45,11 +54,15 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 		}
 	}
 	if q.under < minTarget {
-		mine := q.eta(minTarget)
+		doubled := 0
 		v.Endgame = true
-		v.Slower = func(other ident.Peer) bool {
+		v.Slower = func(other ident.Peer, b picker.Block) bool {
 			o := s.peer(other)
-			return o == nil || o.pipe.snubbed || o.pipe.eta(0) > 2*mine+100*time.Millisecond
+			if o != nil && !o.pipe.snubbed && o.pipe.eta(now, o.pipe.before(b)) < 2*q.eta(now, q.under+doubled+1)+100*time.Millisecond {
+				return false
+			}
+			doubled++
+			return true
 		}
 	}
 	s.blocks = s.picker.Pick(&v, room, s.blocks[:0])
@@ -74,7 +87,7 @@ func (s *Swarm) isFast(p *peer) bool {
 
 func (s *Swarm) reqq(p *peer) int {
 	if p.ext.ReqQ > 0 {
-		return min(p.ext.ReqQ, maxTarget)
+		return min(max(p.ext.ReqQ-p.ext.ReqQ/16, 1), maxTarget) // some reject a request before they have counted the answer off
 	}
 	return defaultReqQ
 }
@@ -110,8 +123,10 @@ func (s *Swarm) arrived(now time.Duration, p *peer, e Event) {
 		e.Block.Release()
 		return
 	}
-	if a.Cancel != 0 {
-		s.cancel(a.Cancel, b)
+	for _, other := range a.Cancel {
+		if other != 0 {
+			s.cancel(other, b)
+		}
 	}
 	s.emit(Effect{Kind: Store, Piece: e.Piece, Begin: e.Begin, Block: e.Block})
 	if a.Complete {
@@ -135,16 +150,18 @@ func (s *Swarm) cancel(id ident.Peer, b picker.Block) {
 	if i < 0 {
 		return
 	}
-	s.emit(Effect{Kind: SendCancel, Peer: id, Piece: b.Piece, Begin: b.Index * blockSize, Length: p.pipe.queue[i].length})
+	s.sendCancel(p, p.pipe.queue[i])
 	p.pipe.forget(i)
 	s.thirst(p)
 }
 
+func (s *Swarm) sendCancel(p *peer, r request) {
+	s.emit(Effect{Kind: SendCancel, Peer: p.id, Piece: r.Piece, Begin: r.Index * blockSize, Length: r.length})
+}
+
 // cancelAll takes every request of a peer back.
 func (s *Swarm) cancelAll(p *peer) {
-	p.pipe.each(func(r request) {
-		s.emit(Effect{Kind: SendCancel, Peer: p.id, Piece: r.Piece, Begin: r.Index * blockSize, Length: r.length})
-	})
+	p.pipe.each(func(r request) { s.sendCancel(p, r) })
 	s.releaseAll(p)
 }
 
@@ -171,7 +188,7 @@ func (s *Swarm) choked(now time.Duration, p *peer) {
 	s.changes++
 }
 
-func (s *Swarm) rejected(p *peer, b picker.Block) {
+func (s *Swarm) rejected(now time.Duration, p *peer, b picker.Block) {
 	i := p.pipe.find(b)
 	if i < 0 {
 		return
@@ -182,6 +199,7 @@ func (s *Swarm) rejected(p *peer, b picker.Block) {
 		delete(p.allowedFast, b.Piece)
 		if p.refused == nil {
 			p.refused = map[int32]bool{}
+			p.refusedTill = now + refusal
 		}
 		if len(p.refused) < 1<<14 {
 			p.refused[b.Piece] = true
@@ -198,15 +216,48 @@ func (q *pipeline) forget(i int) {
 	q.remove(i)
 }
 
+// forgive asks a peer again for what it rejected a while ago: its queue may have been full for a moment.
+func (s *Swarm) forgive(now time.Duration, p *peer) {
+	if p.refused == nil || now < p.refusedTill {
+		return
+	}
+	p.refused, p.dry = nil, 0
+	s.thirst(p)
+}
+
 // sweep looks for peers that owe blocks for too long and lets others be asked for those.
 func (s *Swarm) sweep(now time.Duration) {
 	for _, p := range s.peers {
-		if !p.pipe.overdue(now) || p.pipe.snubbed {
+		s.forgive(now, p)
+		if !p.pipe.overdue(now) || p.pipe.snubbed && p.pipe.started <= p.pipe.swept {
 			continue
 		}
-		p.pipe.snubbed, p.pipe.probing = true, false
-		p.pipe.each(func(r request) { s.picker.Overdue(r.Block, p.id) })
+		p.pipe.snubbed, p.pipe.probing, p.pipe.swept = true, false, now
+		var others []picker.Block // that another peer is asked for already
+		p.pipe.each(func(r request) {
+			if s.picker.Overdue(r.Block, p.id) {
+				others = append(others, r.Block)
+			}
+		})
+		for _, b := range others {
+			s.cancel(p.id, b)
+		}
 		s.picker.Disown(p.id)
 		s.wake()
+	}
+}
+
+// cancelPiece takes back whatever is asked for of a piece.
+func (s *Swarm) cancelPiece(piece int32) {
+	for _, p := range s.peers {
+		var blocks []picker.Block
+		p.pipe.each(func(r request) {
+			if r.Piece == piece {
+				blocks = append(blocks, r.Block)
+			}
+		})
+		for _, b := range blocks {
+			s.cancel(p.id, b)
+		}
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"shoal/internal/bitfield"
 	"shoal/internal/bt/picker"
 	"shoal/internal/discovery"
+	"shoal/internal/ident"
 	"shoal/internal/storage"
 )
 
-// Step takes one event. Events of peers that have left are ignored, but for their blocks, which are released.
+// Step takes one event. Events of peers that have left or are dropped are ignored, but for their
+// blocks, which are released.
 func (s *Swarm) Step(now time.Duration, e Event) {
 	switch e.Kind {
 	case Joined:
@@ -46,7 +48,7 @@ func (s *Swarm) Step(now time.Duration, e Event) {
 		return
 	}
 	p := s.peer(e.Peer)
-	if p == nil {
+	if p == nil || p.dropped && e.Kind != Left && e.Kind != Traffic {
 		e.Block.Release()
 		return
 	}
@@ -61,7 +63,7 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 		s.choked(now, p)
 	case Unchoked:
 		p.theyChoke, p.refused = false, nil
-		s.thirst(p)
+		s.offers(p)
 	case Interested:
 		p.theyInterest = true
 		s.interested(now, p)
@@ -71,7 +73,7 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 	case Have:
 		s.peerHas(now, p, int(e.Piece))
 	case Bitfield:
-		s.peerBits(p, e.Arg.([]byte))
+		s.peerBits(now, p, e.Arg.([]byte))
 	case HaveAll:
 		s.peerHasAll(p)
 	case HaveNone:
@@ -79,19 +81,19 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 		s.peerLost(p, int(e.Piece))
 	case Suggested: // advice that rarest first does not need
 	case AllowedFast:
-		if p.info.Fast && len(p.allowedFast) < 64 && (s.lay == nil || int(e.Piece) < s.lay.Pieces()) {
+		if p.info.Fast && len(p.allowedFast) < 64 && e.Piece >= 0 && (s.lay == nil || int(e.Piece) < s.lay.Pieces()) {
 			if p.allowedFast == nil {
 				p.allowedFast = map[int32]bool{}
 			}
 			p.allowedFast[e.Piece] = true
-			s.thirst(p)
+			s.offers(p)
 		}
 	case Arrived:
 		s.arrived(now, p, e)
 	case Rejected:
-		s.rejected(p, picker.Block{Piece: e.Piece, Index: e.Begin / blockSize})
+		s.rejected(now, p, picker.Block{Piece: e.Piece, Index: e.Begin / blockSize})
 	case Extensions:
-		p.ext = *e.Arg.(*PeerExtensions)
+		p.extensions(*e.Arg.(*PeerExtensions))
 		s.learnListen(p)
 		s.dropIfUseless(p)
 	case UploadOnly:
@@ -108,7 +110,7 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	info := e.Arg.(*PeerInfo)
 	p := &peer{id: e.Peer, info: *info, theyChoke: true, weChoke: true, joined: now, chokedAt: now}
 	p.pipe.target = firstTarget
-	p.pexNext, p.pexIn = now+10*time.Second, now
+	p.pexNext, p.pexIn, p.markedAt = now+10*time.Second, now, now
 	for int(e.Peer) >= len(s.slots) {
 		s.slots = append(s.slots, nil)
 	}
@@ -129,10 +131,11 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	switch {
 	case s.list.Banned(info.Addr.Addr()):
 		s.drop(p, ErrBanned)
-	case s.dropDuplicate(now, p):
+	case s.isDuplicate(now, p):
+		s.drop(p, ErrDuplicate)
 	default:
 		s.greet(now, p)
-		s.makeRoom(p)
+		s.makeRoom()
 	}
 }
 
@@ -155,31 +158,34 @@ func (s *Swarm) greet(now time.Duration, p *peer) {
 	}
 }
 
-// crossing is how long after a connection another one, in the other direction, counts as dialled at the same time.
-const crossing = 10 * time.Second
+// atOnce is how close two connections between the same peers begin when both ends dialled each other.
+const atOnce = 30 * time.Second
 
-// dropDuplicate drops one of two connections to the same peer, and reports whether it is the new one, p. When two ends dial
-// each other at once they must agree which stays, or both go: it is the one that the end with the greater peer id dialled.
-func (s *Swarm) dropDuplicate(now time.Duration, p *peer) bool {
+// isDuplicate reports whether a new connection has to go because its peer is connected already; otherwise it drops the older
+// one. Both ends must decide alike. Of two that began at once from either end, the one that the greater id made stays. Else the
+// newer stays: who dials again has lost the older, whatever it looks like here.
+func (s *Swarm) isDuplicate(now time.Duration, p *peer) bool {
 	i := slices.IndexFunc(s.peers, func(o *peer) bool {
-		return o != p && !o.info.WebSeed && o.info.ID == p.info.ID && o.info.Addr.Addr() == p.info.Addr.Addr()
+		return o != p && !o.dropped && !o.info.WebSeed && o.info.ID == p.info.ID && o.info.Addr.Addr() == p.info.Addr.Addr()
 	})
 	if i < 0 {
 		return false
 	}
-	o, ours := s.peers[i], bytes.Compare(s.cfg.ID[:], p.info.ID[:]) > 0
-	if o.info.Incoming != p.info.Incoming && now-o.joined < crossing && p.info.Incoming != ours {
-		s.drop(o, ErrDuplicate)
-		return false
+	o := s.peers[i]
+	if o.info.Incoming != p.info.Incoming && now-o.joined < atOnce {
+		greater := bytes.Compare(s.cfg.ID[:], p.info.ID[:]) > 0
+		if s.cfg.ID == (ident.PeerID{}) || greater == p.info.Incoming {
+			return true
+		}
 	}
-	s.drop(p, ErrDuplicate)
-	return true
+	s.drop(o, ErrDuplicate)
+	return false
 }
 
 func (s *Swarm) learnListen(p *peer) {
 	if a := p.listen(); a.IsValid() {
 		s.list.Add(discovery.Peer{Addr: a, Source: p.info.Source})
-		s.list.Connected(a)
+		s.list.Connected(a, !p.info.Incoming)
 	}
 }
 
@@ -192,6 +198,9 @@ func (s *Swarm) left(now time.Duration, p *peer) {
 	}
 	if p.seed {
 		s.seeds--
+	}
+	if p.useful && s.picker != nil {
+		s.depart(p)
 	}
 	s.downTotal += p.downTotal
 	s.upTotal += p.upTotal
@@ -227,7 +236,7 @@ func (s *Swarm) applyEarly(now time.Duration, p *peer) {
 		s.peerHasAll(p)
 	}
 	if e.bits != nil {
-		s.peerBits(p, e.bits)
+		s.peerBits(now, p, e.bits)
 	}
 	for _, i := range e.haves {
 		s.peerHas(now, p, int(i))
@@ -258,7 +267,7 @@ func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
 	if s.picker.Wants(piece) {
 		p.wanted++
 		s.updateInterest(p)
-		s.thirst(p)
+		s.offers(p)
 	}
 }
 
@@ -272,7 +281,7 @@ func (s *Swarm) becameSeed(p *peer) {
 	s.dropIfUseless(p)
 }
 
-func (s *Swarm) peerBits(p *peer, bits []byte) {
+func (s *Swarm) peerBits(now time.Duration, p *peer, bits []byte) {
 	if s.lay == nil {
 		p.early.bits = bits
 		return
@@ -293,10 +302,14 @@ func (s *Swarm) peerBits(p *peer, bits []byte) {
 		if set.Has(i) && p.has.Add(i) {
 			p.pieces++
 			s.picker.PeerHas(i)
+			s.superHave(now, p, int32(i))
 		}
 	}
+	if p.has.All() {
+		s.becameSeed(p)
+	}
 	s.recount(p)
-	s.thirst(p)
+	s.offers(p)
 }
 
 func (s *Swarm) peerHasAll(p *peer) {
@@ -310,7 +323,7 @@ func (s *Swarm) peerHasAll(p *peer) {
 	p.pieces = s.lay.Pieces()
 	s.becameSeed(p)
 	s.recount(p)
-	s.thirst(p)
+	s.offers(p)
 }
 
 func (s *Swarm) peerLost(p *peer, piece int) {
@@ -329,7 +342,9 @@ func (s *Swarm) peerLost(p *peer, piece int) {
 	p.has.Remove(piece)
 	p.pieces--
 	s.picker.PeerLost(piece)
+	s.picker.Disown(p.id) // of that piece at least others must be asked
 	s.recount(p)
+	s.wake()
 }
 
 // recount counts anew what a peer has that we want.
@@ -367,9 +382,12 @@ func (s *Swarm) updateInterest(p *peer) {
 }
 
 func (s *Swarm) traffic(now time.Duration, p *peer, t *Totals) {
-	const weight = 0.3 // of the last second; about 5 s of memory
-	p.downRate += weight * (float64(t.Down-p.downTotal) - p.downRate)
-	p.upRate += weight * (float64(t.Up-p.upTotal) - p.upRate)
+	if passed := (now - p.markedAt).Seconds(); passed >= 0.5 {
+		const weight = 0.3 // of the last second; about 5 s of memory
+		p.downRate += weight * (float64(t.Down-p.marks.Down)/passed - p.downRate)
+		p.upRate += weight * (float64(t.Up-p.marks.Up)/passed - p.upRate)
+		p.marks, p.markedAt = *t, now
+	}
 	if t.Down > p.downTotal || t.Up > p.upTotal {
 		p.useful = true
 	}
@@ -390,4 +408,5 @@ func (s *Swarm) pause(now time.Duration, on bool) {
 	for _, p := range s.peers {
 		s.cancelAll(p)
 	}
+	s.rechoke(now) // chokes everybody
 }

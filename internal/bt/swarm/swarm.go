@@ -63,10 +63,12 @@ type Swarm struct {
 	done    bool // every wanted piece is there
 	effects []Effect
 	thirsty []*peer // to be given requests at the next Drain
+	awake   bool    // everybody is
 	changes uint64  // counts what may give a dry peer something to ask
 	blocks  []picker.Block
 
 	suspects map[int32]*suspect
+	departed departed
 	super    *superSeed // nil unless it is at work
 
 	lastTick    time.Duration
@@ -108,6 +110,9 @@ func (s *Swarm) Begin(now time.Duration, lay *layout.Layout, have bitfield.Set, 
 	for _, p := range s.peers {
 		p.has = bitfield.New(lay.Pieces())
 		s.applyEarly(now, p)
+		if p.info.WebSeed {
+			continue
+		}
 		for i := range lay.Pieces() {
 			if s.have.Has(i) {
 				s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: int32(i)})
@@ -145,11 +150,15 @@ func (s *Swarm) Hiding() bool { return s.super != nil }
 
 // Drain gives idle pipelines requests and returns what is to be done. The slice is valid until the next call.
 func (s *Swarm) Drain(now time.Duration) []Effect {
+	if s.awake {
+		s.thirsty, s.awake = append(s.thirsty, s.peers...), false
+	}
 	for _, p := range s.thirsty {
 		if s.slots[p.id] == p {
 			s.fill(now, p)
 		}
 	}
+	clear(s.thirsty)
 	s.thirsty = s.thirsty[:0]
 	e := s.effects
 	s.effects = s.effects[:0]
@@ -165,8 +174,12 @@ func (s *Swarm) peer(id ident.Peer) *peer {
 	return s.slots[id]
 }
 
-// drop asks for a peer's connection to be closed; Left will follow.
+// drop asks for a peer's connection to be closed. Left will follow; until then nothing of the peer counts.
 func (s *Swarm) drop(p *peer, why error) {
+	if p.dropped {
+		return
+	}
+	p.dropped = true
 	s.emit(Effect{Kind: Drop, Peer: p.id, Arg: why})
 }
 
@@ -229,9 +242,16 @@ func (s *Swarm) SetSequential(on bool) {
 
 // SetDeadline asks for a piece by a time; see picker.SetDeadline.
 func (s *Swarm) SetDeadline(piece int, at time.Duration) {
+	wanted := s.picker.Wants(piece)
 	s.picker.SetDeadline(piece, int64(at))
-	for _, p := range s.peers {
-		s.recount(p)
+	if !wanted && s.picker.Wants(piece) {
+		for _, p := range s.peers {
+			if p.hasPiece(piece) {
+				p.wanted++
+				s.updateInterest(p)
+			}
+		}
+		s.checkDone(s.lastTick, true)
 	}
 	s.wake()
 }
@@ -242,7 +262,7 @@ func (s *Swarm) ClearDeadline(piece int) { s.picker.ClearDeadline(piece) }
 // wake lets every peer be asked again.
 func (s *Swarm) wake() {
 	s.changes++
-	s.thirsty = append(s.thirsty[:0], s.peers...)
+	s.awake = true
 }
 
 // Stats is a look at the swarm for people.
@@ -274,7 +294,9 @@ func (s *Swarm) Stats() Stats {
 		if p.info.WebSeed {
 			st.WebSeeds++
 			st.Peers--
-			st.Seeds--
+			if p.seed {
+				st.Seeds--
+			}
 		}
 		if p.weInterest {
 			st.Interesting++

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/bt/choker"
@@ -79,7 +80,7 @@ func (s *Swarm) rechoke(now time.Duration) {
 	s.nextChoke = now + choker.Interval
 	var views []choker.View
 	for _, p := range s.peers {
-		if !p.theyInterest || p.info.WebSeed {
+		if !p.theyInterest || p.info.WebSeed || p.dropped {
 			continue
 		}
 		views = append(views, choker.View{
@@ -121,10 +122,11 @@ func (s *Swarm) dial(now time.Duration) {
 	}
 }
 
+// connected returns how many peers there are, without web seeds and those being dropped.
 func (s *Swarm) connected() int {
 	n := len(s.peers)
 	for _, p := range s.peers {
-		if p.info.WebSeed {
+		if p.info.WebSeed || p.dropped {
 			n--
 		}
 	}
@@ -138,14 +140,14 @@ func (s *Swarm) WantPeers() int {
 }
 
 // makeRoom drops the least useful peer when there are too many, which may be the newcomer itself: one that has been of no
-// use, then the one with the lowest priority (BEP 40).
-func (s *Swarm) makeRoom(newcomer *peer) {
+// use, then the one with the lowest priority (BEP 40), then the newest.
+func (s *Swarm) makeRoom() {
 	if s.connected() <= s.cfg.MaxPeers {
 		return
 	}
-	worst := newcomer
+	var worst *peer
 	for _, p := range s.peers {
-		if !p.info.WebSeed && s.worth(p) < s.worth(worst) {
+		if !p.info.WebSeed && !p.dropped && (worst == nil || s.worth(p) <= s.worth(worst)) {
 			worst = p
 		}
 	}
@@ -197,7 +199,7 @@ func (s *Swarm) pexFor(p *peer) *PEXUpdate {
 	here := map[netip.AddrPort]bool{}
 	for _, o := range s.peers {
 		a := o.listen()
-		if o == p || !a.IsValid() || o.info.WebSeed {
+		if o == p || !a.IsValid() || o.info.WebSeed || o.dropped {
 			continue
 		}
 		here[a] = true
@@ -207,10 +209,14 @@ func (s *Swarm) pexFor(p *peer) *PEXUpdate {
 		}
 	}
 	for a := range p.told {
-		if !here[a] && len(u.Dropped) < pexMax {
+		if !here[a] {
 			u.Dropped = append(u.Dropped, a)
-			delete(p.told, a)
 		}
+	}
+	slices.SortFunc(u.Dropped, netip.AddrPort.Compare)
+	u.Dropped = u.Dropped[:min(len(u.Dropped), pexMax)]
+	for _, a := range u.Dropped {
+		delete(p.told, a)
 	}
 	return u
 }

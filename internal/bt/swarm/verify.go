@@ -26,6 +26,48 @@ type sender struct {
 	web  ident.Peer
 }
 
+func (p *peer) sender() sender {
+	if p.info.WebSeed {
+		return sender{web: p.id}
+	}
+	return sender{host: p.info.Addr.Addr().Unmap()}
+}
+
+// departed remembers the hosts of peers that left after they sent blocks of pieces still under way: in the picker such a peer
+// bears the name firstDeparted + its place here, since its number may be given to another.
+type departed struct {
+	hosts []sender
+	next  int
+}
+
+const (
+	firstDeparted = ident.Peer(1 << 31)
+	maxDeparted   = 256
+)
+
+func (d *departed) sender(id ident.Peer) sender {
+	if i := int(id) - int(firstDeparted); i >= 0 && i < len(d.hosts) {
+		return d.hosts[i]
+	}
+	return sender{}
+}
+
+// depart remembers a peer that leaves. The oldest remembered gives way.
+func (s *Swarm) depart(p *peer) {
+	d := &s.departed
+	if len(d.hosts) < maxDeparted {
+		d.hosts = append(d.hosts, sender{})
+	}
+	name := firstDeparted + ident.Peer(d.next)
+	s.picker.Rename(name, 0)
+	s.picker.Rename(p.id, name)
+	d.hosts[d.next] = sender{}
+	if !p.info.WebSeed { // which has no host to ban
+		d.hosts[d.next] = p.sender()
+	}
+	d.next = (d.next + 1) % maxDeparted
+}
+
 // Bounds of what is remembered.
 const (
 	maxSuspects = 64
@@ -78,12 +120,19 @@ func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
 	switch {
 	case r.Good && !s.have.Has(piece):
 		wanted := s.picker.Wants(piece)
+		s.cancelPiece(int32(piece))
 		s.picker.Gained(piece)
 		s.gained(now, piece, wanted)
 	case !r.Good && s.have.Has(piece):
+		s.picker.Forget(piece)
+		if s.picker.Have(piece) {
+			return // a gap
+		}
 		s.have.Remove(piece)
 		s.view.Remove(piece)
-		s.picker.Forget(piece)
+		if s.super != nil {
+			s.superEnd()
+		}
 		for _, p := range s.peers {
 			if p.ext.DontHave {
 				s.emit(Effect{Kind: SendDontHave, Peer: p.id, Piece: int32(piece)})
@@ -101,11 +150,9 @@ func (s *Swarm) bad(piece int, digests []storage.Digest) {
 	var a attempt
 	only := true
 	for _, id := range s.picker.Senders(piece) {
-		var from sender
-		if p := s.peer(id); p != nil && p.info.WebSeed {
-			from.web = id
-		} else if p != nil {
-			from.host = p.info.Addr.Addr().Unmap()
+		from := s.departed.sender(id)
+		if p := s.peer(id); p != nil {
+			from = p.sender()
 		}
 		a.senders = append(a.senders, from)
 		only = only && from == a.senders[0]

@@ -141,6 +141,7 @@ func (t *Torrent) settle(now time.Duration) {
 		closeOnce(t.finished)
 	}
 	t.tickWeb(now)
+	t.find()
 }
 
 // stored looks at an outcome of the disk before the swarm takes it.
@@ -272,6 +273,7 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 		t.phase, t.seedingSince = Downloading, 0
 	}
 	t.tickWeb(t.now())
+	t.publish()
 	return nil
 }
 

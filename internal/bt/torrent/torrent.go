@@ -103,7 +103,8 @@ type Torrent struct {
 	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
 	hashServer   *hashes.Server              // nil until the info is known, and for v1
 	web          []*webSite
-	checking     int // pieces still being checked
+	finding      bool // the finders are at work
+	checking     int  // pieces still being checked
 	toCheck      int
 	phase        Phase
 	failure      error // why the torrent stands still
@@ -190,22 +191,26 @@ func (t *Torrent) start() {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
 	t.want.Store(int64(t.sw.WantPeers()))
-	metadata := t.phase == Metadata
+	if t.phase == Metadata {
+		t.find()
+	}
+	t.apply(t.now())
+}
+
+// find has the finders look for peers. It waits until it is known what is on disk, unless peers are needed to learn even what
+// the content is: a tracker must not take a seed for a leecher until the next announce.
+func (t *Torrent) find() {
+	if t.finding {
+		return
+	}
+	t.finding = true
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
-			if !metadata { // trackers are to hear how much is there
-				select {
-				case <-t.settled:
-				case <-t.ctx.Done():
-					return
-				}
-			}
 			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
 				t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
 			}, withdrawTime)
 		})
 	}
-	t.apply(t.now())
 }
 
 // withdrawTime bounds the goodbye to trackers.

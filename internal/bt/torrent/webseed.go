@@ -124,8 +124,14 @@ func (w *webSeed) Flush() {
 	w.ask, w.cancel = w.ask[:0], w.cancel[:0]
 }
 
-// Close ends the link with a reason and posts Left.
-func (w *webSeed) Close(why error) { w.Down(why, webRetry) }
+// Close ends the link and posts Left. Without a reason the seed can be joined again at any time.
+func (w *webSeed) Close(why error) {
+	retry := webRetry
+	if why == nil {
+		retry = 0
+	}
+	w.Down(why, retry)
+}
 
 // Totals returns the payload bytes received; none are sent.
 func (w *webSeed) Totals() (down, up int64) { return w.got.Load(), 0 }

@@ -202,7 +202,7 @@ func (r *run) withdraw(ctx context.Context, limit time.Duration) {
 	r.tiers.each(func(p *place) {
 		if p.started && limit > 0 {
 			req := r.request(p, stopped)
-			r.wg.Go(func() { r.announce(ctx, p.url, req, names, nil) })
+			r.wg.Go(func() { _, _ = r.announce(ctx, p.url, req, names, nil) })
 		}
 	})
 	r.wg.Wait()

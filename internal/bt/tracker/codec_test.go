@@ -71,9 +71,9 @@ func TestParseAnswer(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := parseAnswer([]byte(c.body))
-			if msg := ""; err != nil {
-				if msg = err.Error(); msg != c.err {
-					t.Errorf("error %q, want %q", msg, c.err)
+			if err != nil {
+				if err.Error() != c.err {
+					t.Errorf("error %q, want %q", err, c.err)
 				}
 			} else if c.err != "" {
 				t.Errorf("no error, want %q", c.err)

@@ -54,7 +54,7 @@ func (st *stream) Read(p []byte) (int, error) {
 	} else {
 		var err error
 		if n, err = st.body.Read(p); n == 0 && err != nil {
-			if err == io.EOF || err == io.ErrUnexpectedEOF {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = failed(0, "the body ends %d bytes too early", st.left)
 			}
 			return 0, err
@@ -158,7 +158,7 @@ func (st *stream) openFile(span layout.Span) error {
 	st.body = &watched{r.Body, st.watch}
 	if err == nil {
 		_, err = io.CopyN(io.Discard, st.body, skip)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = failed(0, "the body ends before what was asked for")
 		}
 	}

@@ -1,0 +1,44 @@
+package swarm
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"shoal/internal/bitfield"
+	"shoal/internal/layout"
+)
+
+// A seed with a full queue rejects requests although it does not choke us (Transmission does). With nobody else to ask, the
+// piece is asked of it again.
+func TestRejectedWithoutChokeIsAskedAgain(t *testing.T) {
+	lay := &layout.Layout{Files: []layout.File{{Path: "f", Length: blockSize}}, Size: blockSize, PieceLength: blockSize}
+	s := New(Config{})
+	s.Begin(0, lay, bitfield.New(1), bitfield.NewShared(1))
+	s.Step(0, Event{Kind: Joined, Peer: 1, Arg: &PeerInfo{Addr: netip.MustParseAddrPort("10.0.0.1:1"), Fast: true}})
+	s.Step(0, Event{Kind: HaveAll, Peer: 1})
+	s.Step(0, Event{Kind: Unchoked, Peer: 1})
+	requests := func(now time.Duration) (n int) {
+		for _, e := range s.Drain(now) {
+			if e.Kind == SendRequest {
+				n++
+			}
+		}
+		return n
+	}
+	if n := requests(0); n != 1 {
+		t.Fatalf("%d requests at first, want 1", n)
+	}
+	s.Step(0, Event{Kind: Rejected, Peer: 1})
+	if n := requests(0); n != 0 {
+		t.Fatal("asked again at once")
+	}
+	s.Tick(refusal - 1)
+	if n := requests(refusal - 1); n != 0 {
+		t.Fatal("asked again too early")
+	}
+	s.Tick(refusal)
+	if n := requests(refusal); n != 1 {
+		t.Fatalf("%d requests after a while, want 1", n)
+	}
+}
