@@ -49,7 +49,7 @@ func stageCrash(t *testing.T, size int) (seeder *process, addr, link, path strin
 // person's does.
 func TestShoalSurvivesKill(t *testing.T) {
 	t.Parallel()
-	const size, kills = 24 << 20, 20
+	const size, kills = 48 << 20, 20
 	seeder, addr, link, path := stageCrash(t, size)
 	to, state := t.TempDir(), t.TempDir()
 	args := []string{link, "-o", to, "--state", state, "--peer", addr, "--isolated", "--json"}
@@ -57,7 +57,7 @@ func TestShoalSurvivesKill(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range kills {
 		p, _ := startShoal(t, "get", slow...)
-		time.Sleep(time.Duration(20+random.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(20+random.IntN(360)) * time.Millisecond)
 		if p.ended() {
 			t.Fatalf("it ended by itself, so that nothing is tested: %+v", p.lines(t))
 		}
@@ -74,6 +74,7 @@ func TestShoalSurvivesKill(t *testing.T) {
 		sent = all[len(all)-1].Uploaded
 		return sent >= size && len(all) > 1 && all[len(all)-2].Uploaded == sent, nil
 	})
+	// Each kill costs the pieces in flight and what lay unread in the kernel. If nothing were kept, it would be above 60 %.
 	again := 100 * float64(sent-size) / size
 	t.Logf("%d bytes were sent for %d, %.0f %% again", sent, size, again)
 	if again > 40 {
