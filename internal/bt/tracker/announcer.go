@@ -168,7 +168,7 @@ func (r *run) request(p *place, ev event) request {
 
 func (r *run) settle(o outcome) {
 	port, now := r.torrent.Port(), time.Now()
-	short := r.torrent.WantPeers() > 0
+	short := r.torrent.WantPeers() > 0 && r.torrent.Progress().Left > 0 // a seed is found by those who need it
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o.err != nil {
