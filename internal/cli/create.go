@@ -41,7 +41,6 @@ func (f *createFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.comment, "comment", "", "a comment")
 	fl.StringVar(&f.source, "source", "", "a text that changes the infohash, as some trackers ask for")
 	fl.StringVar(&f.name, "name", "", "what to call the content; default: as on disk")
-	c.MarkFlagsMutuallyExclusive("v1", "v2", "hybrid")
 }
 
 func (f *createFlags) options() (metainfo.CreateOptions, error) {
@@ -50,6 +49,8 @@ func (f *createFlags) options() (metainfo.CreateOptions, error) {
 		CreatedBy: client(), WebSeeds: f.webSeeds,
 	}
 	switch {
+	case f.v1 && f.v2, f.v1 && f.hybrid, f.v2 && f.hybrid:
+		return o, usage(errors.New("--v1, --v2 and --hybrid exclude each other"))
 	case f.v1:
 		o.Version = metainfo.V1
 	case f.v2:

@@ -73,7 +73,8 @@ func (f *networkFlags) check() error {
 		}
 	}
 	if f.listen != "" {
-		if _, _, err := net.SplitHostPort(f.listen); err != nil {
+		_, port, err := net.SplitHostPort(f.listen)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 			return usage(fmt.Errorf("--listen %q is not ADDRESS:PORT", f.listen))
 		}
 	}

@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run of shoal lasts a second with -race
 			env.Values[programs{}] = map[string]*program{}
 			return nil
 		},
@@ -80,7 +81,7 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "shoal") // where testscript puts it
 	cmd := exec.Command(path, local(args)...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "GOCOVERDIR", "GORACE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	return cmd

@@ -132,15 +132,16 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 func (t *Torrent) settle(now time.Duration) {
 	t.sw.Step(now, swarm.Event{Kind: swarm.Pause, OK: false})
 	t.phase = Downloading
-	t.publishProgress()
-	closeOnce(t.settled)
 	if t.sw.Done() {
 		t.phase, t.seedingSince = Seeding, now
+	}
+	t.publish() // before anybody who waits for it looks
+	closeOnce(t.settled)
+	if t.phase == Seeding {
 		closeOnce(t.finished)
 	}
 	t.tickWeb(now)
 	t.find()
-	t.publish()
 }
 
 // stored looks at an outcome of the disk before the swarm takes it.
@@ -189,8 +190,8 @@ func (t *Torrent) tickDisk(now time.Duration) {
 // fail ends all hope until the person does something.
 func (t *Torrent) fail(err error) {
 	t.failure, t.phase = err, Failed
-	closeOnce(t.settled)
 	t.publish()
+	closeOnce(t.settled)
 }
 
 // completed notes that every wanted piece has come.
