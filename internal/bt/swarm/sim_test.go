@@ -40,7 +40,7 @@ type sim struct {
 	latency time.Duration // one way, the mean; a link's own is half to one and a half of it
 	loss    float64       // of blocks
 	unreach float64       // of dials
-	rates   Config        // copied for each node
+	config  Config        // copied for each node
 }
 
 type event struct {
@@ -182,7 +182,7 @@ type end struct {
 // add puts a node into the network with the pieces for which has is true.
 func (s *sim) add(rate float64, has func(int) bool) *node {
 	i := len(s.nodes)
-	n := &node{sim: s, index: i, up: rate, down: rate * 8, lastFrom: map[int]time.Duration{},
+	n := &node{sim: s, index: i, up: rate, down: rate * 8,
 		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 6881)}
 	s.nodes = append(s.nodes, n)
 	have := bitfield.New(s.lay.Pieces())
@@ -199,7 +199,7 @@ func all(int) bool  { return true }
 func none(int) bool { return false }
 
 func (n *node) start(have bitfield.Set) {
-	cfg := n.rates
+	cfg := n.config
 	cfg.Seed = n.rng.Uint64()
 	cfg.ID = ident.PeerID{byte(n.rng.Uint32()), byte(n.index >> 8), byte(n.index)}
 	n.sw, n.view = New(cfg), bitfield.NewShared(n.lay.Pieces())
@@ -313,7 +313,6 @@ func (e *end) hear(m Event) {
 	if m.Kind == Arrived {
 		e.totals.Down += int64(m.Block.Len())
 		e.node.received += int64(m.Block.Len())
-		e.node.lastFrom[e.other.node.index] = e.node.now
 	}
 	e.node.step(m)
 }
@@ -517,7 +516,6 @@ func (e *end) effect(f Effect) {
 		if errors.Is(why, ErrBadData) {
 			n.bans = append(n.bans, e.other.node.addr.Addr())
 		}
-		n.dropReasons = append(n.dropReasons, why)
 		e.close()
 	}
 }

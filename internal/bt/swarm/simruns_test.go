@@ -10,7 +10,7 @@ import (
 // crowd is a swarm with everything that goes wrong: loss, dials that fail, peers that come and go, a liar.
 func crowd(t *testing.T, seed uint64, size, pieces int) *sim {
 	s := newSim(t, seed, pieces, 32<<10)
-	s.loss, s.unreach, s.rates = 0.01, 0.1, Config{MaxPeers: 30}
+	s.loss, s.unreach, s.config = 0.01, 0.1, Config{MaxPeers: 30}
 	s.add(1<<20, all)
 	liar := s.add(1<<20, all)
 	liar.liar = true
@@ -87,7 +87,7 @@ func TestSameChanceSameRun(t *testing.T) {
 // pipeline: M pieces, of which each node sends one at a time, reach N nodes in M + log2 N piece times.
 func flash(t testing.TB, n, pieces, pieceLength int, rate float64) (*sim, float64) {
 	s := newSim(t, 5, pieces, pieceLength)
-	s.rates = Config{MaxPeers: 40}
+	s.config = Config{MaxPeers: 40}
 	s.add(rate, all)
 	for range n {
 		s.add(rate, none)
@@ -168,7 +168,7 @@ func TestStalledPeerIsReplaced(t *testing.T) {
 // With nothing but slow peers the last pieces are asked of two, and that must cost little.
 func TestEndgameOfSlowPeers(t *testing.T) {
 	s := newSim(t, 8, 200, 64<<10)
-	s.rates.NoSuper = true
+	s.config.NoSuper = true
 	for i := range 20 {
 		s.add(float64(8<<10+i<<10), all)
 	}
