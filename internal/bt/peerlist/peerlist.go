@@ -20,6 +20,9 @@ const (
 	maxFails   = 6 // dials in a row that fail before an address is forgotten
 	firstRetry = 5 * time.Second
 	lastRetry  = 30 * time.Minute
+	// An address that the person named is dialled more eagerly: it is probably being started.
+	firstStatic = time.Second
+	lastStatic  = 30 * time.Second
 )
 
 type entry struct {
@@ -167,7 +170,11 @@ func (l *List) back(addr netip.AddrPort, now time.Duration, failed bool) {
 		l.remove(i)
 		return
 	}
-	e.next = now + min(lastRetry, firstRetry<<min(e.fails-1, 10))
+	first, last := firstRetry, lastRetry
+	if e.source == discovery.Static {
+		first, last = firstStatic, lastStatic
+	}
+	e.next = now + min(last, first<<min(e.fails-1, 10))
 }
 
 // Refused puts an address off without counting a failure: we had no slot to dial it.

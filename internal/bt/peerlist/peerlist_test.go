@@ -64,7 +64,10 @@ func TestBackoffAndForgetting(t *testing.T) {
 	for range 20 {
 		l.Failed(a, now)
 	}
-	if _, _, ok := l.Next(now+lastRetry, false); !ok {
+	if _, _, ok := l.Next(now+lastStatic-1, false); ok {
+		t.Fatal("offered too early")
+	}
+	if _, _, ok := l.Next(now+lastStatic, false); !ok {
 		t.Fatal("a static address is never given up")
 	}
 }
