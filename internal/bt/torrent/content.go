@@ -132,11 +132,11 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 func (t *Torrent) settle(now time.Duration) {
 	t.sw.Step(now, swarm.Event{Kind: swarm.Pause, OK: false})
 	t.phase = Downloading
+	defer closeOnce(t.settled) // after Status says so
 	t.publishProgress()
-	closeOnce(t.settled)
 	if t.sw.Done() {
 		t.phase, t.seedingSince = Seeding, now
-		closeOnce(t.finished)
+		defer closeOnce(t.finished)
 	}
 	t.tickWeb(now)
 	t.find()
