@@ -11,6 +11,8 @@ type View struct {
 	// Fast says that the peer fetches a whole piece in seconds: it gets pieces of its own. A slow one helps with
 	// pieces that others began.
 	Fast bool
+	// InOrder asks for adjacent pieces from the front: a web seed serves a long run in one request.
+	InOrder bool
 	// Endgame allows blocks that another peer was asked for already.
 	Endgame bool
 	// Slower reports whether another peer will bring a block so much later that asking this one too is worth it; then this one
@@ -40,7 +42,7 @@ func (p *Picker) Pick(v *View, n int, out []Block) []Block {
 	if !v.Fast && !full() {
 		out = p.pickPartials(v, want, out, func(q *partial) bool { return true })
 	}
-	if p.sequential {
+	if p.sequential || v.InOrder {
 		out = p.pickInOrder(v, want, out)
 	} else {
 		out = p.pickRarest(v, want, out)

@@ -10,7 +10,9 @@ import (
 const (
 	firstTarget = 16
 	minTarget   = 4
-	maxTarget   = 1500
+	// webTarget is the least of a web seed: each of its answers costs a round trip, so a run has to be long.
+	webTarget = 64
+	maxTarget = 1500
 	// defaultReqQ is assumed of a peer that does not say how many requests it queues. 250 is the customary limit.
 	defaultReqQ = 250
 	// slack is how much longer than a round trip the requests under way should last.
@@ -30,6 +32,7 @@ type pipeline struct {
 	head   int
 	under  int // requests not gone
 	target int
+	least  int // the target never falls below it
 
 	delivered int64 // bytes
 	lastData  time.Duration
@@ -114,7 +117,7 @@ func (q *pipeline) received(b picker.Block, n int, now time.Duration, limit int)
 	q.rate = float64(q.delivered-q.probeBytes) / took.Seconds()
 	blocks := q.rate * (q.rtt + slack).Seconds() / (16 << 10)
 	grown := min(int(blocks)+1, 2*q.target) // at most double a round trip
-	q.target = clamp(max(grown, q.target*3/4), minTarget, limit)
+	q.target = clamp(max(grown, q.target*3/4), q.least, limit)
 }
 
 func clamp(v, lo, hi int) int { return max(min(v, hi), min(lo, hi)) }

@@ -41,10 +41,14 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 	if q.snubbed {
 		room = 1 - q.under
 	}
-	if room <= 0 || q.under > 0 && room < q.target/8 || p.dry == s.changes && q.under > 0 {
+	batch := q.target / 8
+	if p.info.WebSeed {
+		batch = q.target / 2
+	}
+	if room <= 0 || q.under > 0 && room < batch || p.dry == s.changes && q.under > 0 {
 		return
 	}
-	v := picker.View{Peer: p.id, Has: p.hasPiece, Fast: s.isFast(p)}
+	v := picker.View{Peer: p.id, Has: p.hasPiece, Fast: s.isFast(p), InOrder: p.info.WebSeed}
 	if p.seed {
 		v.Has = nil
 	}
@@ -113,7 +117,7 @@ func (s *Swarm) arrived(now time.Duration, p *peer, e Event) {
 	}
 	if p.pipe.snubbed {
 		p.pipe.snubbed = false
-		p.pipe.target = firstTarget
+		p.pipe.target = max(firstTarget, p.pipe.least)
 	}
 	p.useful = true
 	s.thirst(p)

@@ -109,7 +109,10 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 func (s *Swarm) joined(now time.Duration, e Event) {
 	info := e.Arg.(*PeerInfo)
 	p := &peer{id: e.Peer, info: *info, theyChoke: true, weChoke: true, joined: now, chokedAt: now}
-	p.pipe.target = firstTarget
+	p.pipe.target, p.pipe.least = firstTarget, minTarget
+	if info.WebSeed {
+		p.pipe.target, p.pipe.least = webTarget, webTarget
+	}
 	p.pexNext, p.pexIn, p.markedAt = now+10*time.Second, now, now
 	for int(e.Peer) >= len(s.slots) {
 		s.slots = append(s.slots, nil)

@@ -127,8 +127,8 @@ func (s *Swarm) superTick(now time.Duration) {
 	for _, p := range s.peers {
 		switch {
 		case p.shown == nil:
-		case p.weChoke:
-			p.shown.last = now // it is we who let it wait
+		case p.weChoke && len(p.shown.pieces) > 0:
+			p.shown.last = now // it is we who let it wait; one that has all it was shown is choked for want of interest
 		case now-p.shown.last >= s.patience(p):
 			s.superHelp(now, p)
 		}

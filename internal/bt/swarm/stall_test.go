@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shoal/internal/bitfield"
+	"shoal/internal/bt/choker"
 	"shoal/internal/layout"
 )
 
@@ -40,5 +41,24 @@ func TestRejectedWithoutChokeIsAskedAgain(t *testing.T) {
 	s.Tick(refusal)
 	if n := requests(refusal); n != 1 {
 		t.Fatalf("%d requests after a while, want 1", n)
+	}
+}
+
+// A leecher that has everything it was shown is no longer interested, and is choked for that. While the others hold the
+// rest back it is shown more all the same.
+func TestSuperSeedHelpsThoseWithoutInterest(t *testing.T) {
+	x := play(t, Config{}, 2*superWindow, 1, upTo(2*superWindow)...)
+	x.join(1)
+	x.join(2)
+	for _, e := range x.take(SendHave, 2) {
+		x.step(Event{Kind: Have, Peer: 2, Piece: e.Piece})
+	}
+	x.say(2, NotInterested)
+	if n := len(x.take(SendHave, 2)); n != 0 {
+		t.Fatalf("%d pieces that the other fetches were shown at once", n)
+	}
+	x.wait(choker.Interval + superPatience + time.Second)
+	if len(x.take(SendHave, 2)) == 0 {
+		t.Fatal("no help")
 	}
 }
