@@ -50,7 +50,7 @@ func stageCrash(t *testing.T, size int, args ...string) (seeder *process, addr, 
 func TestShoalSurvivesKill(t *testing.T) {
 	t.Parallel()
 	const size, kills = 48 << 20, 20
-	seeder, addr, link, path := stageCrash(t, size, "--limit-up", "8M", "--limit-lan") // a limit of get would leave what is unread in the kernel
+	seeder, addr, link, path := stageCrash(t, size, "--limit-up", "8M") // a limit of get would leave what is unread in the kernel
 	to, state := t.TempDir(), t.TempDir()
 	args := []string{link, "-o", to, "--state", state, "--peer", addr, "--isolated", "--json"}
 	random := rand.New(rand.NewPCG(1, 2))

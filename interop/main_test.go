@@ -23,7 +23,8 @@ const insideEnv = "SHOAL_INTEROP_INSIDE"
 const addresses = 200
 
 func TestMain(m *testing.M) {
-	code, err := 0, error(nil)
+	var code int
+	var err error
 	if os.Getenv(insideEnv) == "" {
 		code, err = runInside()
 	} else if err = prepare(); err == nil {

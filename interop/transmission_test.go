@@ -92,14 +92,14 @@ func (c *transmission) complete() (bool, error) {
 	if err := c.call("torrent-get", map[string]any{"fields": fields}, &list); err != nil {
 		return false, err
 	}
-	for _, s := range list.Torrents {
-		const seeding = 6
-		if s.MetadataPercentComplete == 1 && s.LeftUntilDone == 0 && s.Status == seeding {
-			return true, nil
-		}
+	if len(list.Torrents) == 0 {
+		return false, errors.New("Transmission has no torrent")
+	}
+	const seeding = 6
+	if s := list.Torrents[0]; s.MetadataPercentComplete != 1 || s.LeftUntilDone != 0 || s.Status != seeding {
 		return false, fmt.Errorf("Transmission: %+v", s)
 	}
-	return false, errors.New("Transmission has no torrent")
+	return true, nil
 }
 
 func (c *transmission) addPeer(string) error {

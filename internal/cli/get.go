@@ -335,7 +335,11 @@ func (g *fetcher) interrupted() error {
 		}
 		st := it.t.Status()
 		full = full || st.DiskFull
-		open = append(open, fmt.Sprintf("%s at %d%%", printable(it.link.name()), percent(st.Done, max(st.Total, 1))))
+		name := st.Name
+		if name == "" {
+			name = it.link.name()
+		}
+		open = append(open, fmt.Sprintf("%s at %d%%", printable(name), percent(st.Done, max(st.Total, 1))))
 	}
 	if len(open) == 0 {
 		return nil

@@ -30,7 +30,7 @@ type networkFlags struct {
 	trackers   []string
 	allTracker bool
 	down, up   bytesFlag
-	lanLimit   bool
+	lanFree    bool
 	maxPeers   int
 	memory     bytesFlag
 	state      string
@@ -45,7 +45,7 @@ func (f *networkFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.allTracker, "all-trackers", false, "announce to every tracker at once instead of tier by tier (BEP 12)")
 	fl.Var(&f.down, "limit-down", "most to download a second, such as 500k or 2MB")
 	fl.Var(&f.up, "limit-up", "most to upload a second")
-	fl.BoolVar(&f.lanLimit, "limit-lan", false, "apply the limits to peers on the local network too")
+	fl.BoolVar(&f.lanFree, "lan-free", false, "do not apply the limits to peers on the local network")
 	fl.IntVar(&f.maxPeers, "max-peers", 200, "most connections for each torrent")
 	fl.Var(&f.memory, "memory", "most memory for payload on its way to disk (default 32MiB)")
 	fl.StringVar(&f.state, "state", "", "folder that remembers what was fetched so far (default: below $XDG_STATE_HOME)")
@@ -102,7 +102,7 @@ func (f *networkFlags) session(n netx.Network) (*session.Session, error) {
 		state = stateDir()
 	}
 	cfg := session.Config{
-		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANLimit: f.lanLimit,
+		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree,
 		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
 	}
 	listens := []string{f.listen}

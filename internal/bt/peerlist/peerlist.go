@@ -235,10 +235,9 @@ func Priority(a, b netip.AddrPort) uint32 {
 		return 0
 	}
 	var p, q []byte
-	switch {
-	case x == y:
+	if x == y {
 		p, q = binary.BigEndian.AppendUint16(nil, a.Port()), binary.BigEndian.AppendUint16(nil, b.Port())
-	default:
+	} else {
 		p, q = x.AsSlice(), y.AsSlice()
 		mask(p, q)
 	}

@@ -47,7 +47,6 @@ type Picker struct {
 	partials  []*partial // under way, in the order begun
 	at        map[int32]*partial
 	spare     []*partial // for reuse
-	blocks    int        // upper bound of blocks in a piece
 	deadlines []deadline // ascending
 	missing   int        // pieces wanted, not had
 	missBytes int64      // of data in them

@@ -115,7 +115,7 @@ func TestLimitsDoNotHoldAtHome(t *testing.T) {
 				c := makeContent(t, metainfo.CreateOptions{}, 4<<20)
 				home := func(last byte) *node {
 					n := &node{w: w, host: w.net.Host(netip.AddrFrom4([4]byte{192, 168, 0, last}), fast)}
-					n.start(func(c *session.Config) { c.Down, c.Up, c.LANLimit = 100_000, 100_000, limit })
+					n.start(func(c *session.Config) { c.Down, c.Up, c.LANFree = 100_000, 100_000, !limit })
 					w.nodes = append(w.nodes, n)
 					return n
 				}

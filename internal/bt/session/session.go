@@ -40,7 +40,7 @@ type Config struct {
 	Memory   int64                           // bytes of payload held at most; 0: 32 MiB
 	Store    func(*block.Pool) storage.Store // given the pool that blocks come from; nil: files
 	Down, Up int64                           // bytes/s; 0: unlimited
-	LANLimit bool                            // apply the limits to private and loopback addresses too
+	LANFree  bool                            // the limits do not apply to private, link-local and loopback addresses
 	MaxPeers int                             // connections of all torrents together; 0: 500
 	MaxDials int                             // dials under way at once; 0: 50
 

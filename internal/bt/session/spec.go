@@ -60,7 +60,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 		Recheck: spec.Recheck, Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Blocks: s.pool, Dial: s.dial,
 		Client: s.client, Version: s.cfg.Client, Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
 	}
-	if !s.cfg.LANLimit {
+	if s.cfg.LANFree {
 		cfg.Exempt = isLocal
 	}
 	tiers := spec.Trackers
@@ -160,6 +160,6 @@ func readBounded(path string) ([]byte, error) {
 // newSeed makes the choices by chance differ from run to run.
 func newSeed() uint64 {
 	var b [8]byte
-	rand.Read(b[:])
+	_, _ = rand.Read(b[:]) // never fails
 	return binary.LittleEndian.Uint64(b[:])
 }

@@ -40,7 +40,6 @@ type peer struct {
 	upAtUnchoke int64
 	downRate    float64 // bytes/s, smoothed
 	upRate      float64
-	badPieces   int
 	unasked     int // blocks that came although nobody asked
 	useful      bool
 	dropped     bool // its connection is being closed

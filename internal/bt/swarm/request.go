@@ -178,7 +178,7 @@ func (s *Swarm) releaseAll(p *peer) {
 	p.pipe.clear()
 }
 
-func (s *Swarm) choked(now time.Duration, p *peer) {
+func (s *Swarm) choked(p *peer) {
 	if p.theyChoke {
 		return
 	}

@@ -153,8 +153,6 @@ type node struct {
 	began, done    time.Duration
 	sent, received int64 // payload
 	bans           []netip.Addr
-	lastFrom       map[int]time.Duration // by node: when a block last came
-	dropReasons    []error
 }
 
 type have struct {

@@ -60,7 +60,7 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 	case Left:
 		s.left(now, p)
 	case Choked:
-		s.choked(now, p)
+		s.choked(p)
 	case Unchoked:
 		p.theyChoke, p.refused = false, nil
 		s.offers(p)

@@ -169,7 +169,7 @@ func (t *Torrent) greetExtended(c *peer.Conn, addr netip.AddrPort) {
 }
 
 // leave forgets a link whose reader has ended.
-func (t *Torrent) leave(now time.Duration, id ident.Peer) {
+func (t *Torrent) leave(id ident.Peer) {
 	if t.links[id] == nil {
 		return
 	}
@@ -181,11 +181,6 @@ func (t *Torrent) leave(now time.Duration, id ident.Peer) {
 	if t.layers != nil {
 		t.layers.Gone(id)
 	}
-}
-
-func (t *Torrent) conn(id ident.Peer) *peer.Conn {
-	c, _ := t.links[id].(*peer.Conn)
-	return c
 }
 
 // conns calls f for every peer's connection.

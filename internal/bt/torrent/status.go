@@ -68,7 +68,7 @@ func (t *Torrent) Trackers() []discovery.Status {
 // Uploaded returns the payload bytes sent until now.
 func (t *Torrent) Uploaded() int64 {
 	n := t.progress[0].Load()
-	t.call(func() {
+	_ = t.call(func() { // after the end the last count stands
 		t.countAll(t.now())
 		n = t.sw.Stats().UpTotal
 	})
@@ -220,6 +220,9 @@ func noPeers(s *swarm.Stats, trackers []discovery.Status) string {
 	}
 	switch {
 	case s.Known > 0:
+		if s.Known == 1 {
+			return "no connection to the one peer known yet"
+		}
 		return fmt.Sprintf("no connection to any of %d peers yet", s.Known)
 	case len(trackers) == 0:
 		return "no peers known, and no tracker to ask: name one with --peer or --tracker"

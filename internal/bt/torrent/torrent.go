@@ -249,7 +249,7 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 			t.count(now, e.Peer, l)
 		}
 		t.sw.Step(now, e)
-		t.leave(now, e.Peer)
+		t.leave(e.Peer)
 		return
 	}
 	t.sw.Step(now, e)

@@ -217,7 +217,7 @@ func (s *Seed) end(err error) {
 	left := slices.DeleteFunc(s.run, func(r Request) bool { return s.dropped[r] })
 	s.run = nil
 	clear(s.dropped)
-	if err == nil || err == errCancelled || s.ctx.Err() != nil {
+	if err == nil || errors.Is(err, errCancelled) || s.ctx.Err() != nil {
 		s.mu.Unlock()
 		return
 	}
