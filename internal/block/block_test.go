@@ -2,6 +2,7 @@ package block
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -9,8 +10,8 @@ import (
 func TestPoolBoundsAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(1)
-		pressed := 0
-		p.OnPressure(func() { pressed++ })
+		var pressed atomic.Int32
+		p.OnPressure(func() { pressed.Add(1) })
 		var held []*Block
 		for range 64 {
 			held = append(held, p.Get(nil))
@@ -18,8 +19,8 @@ func TestPoolBoundsAndWaits(t *testing.T) {
 		if p.TryGet() != nil {
 			t.Fatal("lent more than the limit")
 		}
-		if pressed != 32 {
-			t.Fatalf("pressure told %d times, want 32", pressed)
+		if n := pressed.Load(); n != 32 {
+			t.Fatalf("pressure told %d times, want 32", n)
 		}
 		got := make(chan *Block)
 		go func() { got <- p.Get(nil) }()
