@@ -7,6 +7,7 @@ arguments; each is answered by one line with its result, or {"error": "..."}.
 import json
 import os
 import sys
+import time
 
 import libtorrent as lt
 
@@ -21,9 +22,9 @@ class Peer:
             "enable_incoming_utp": utp, "enable_outgoing_utp": utp, "enable_incoming_tcp": not utp, "enable_outgoing_tcp": not utp,
             "in_enc_policy": policy, "out_enc_policy": policy, "allowed_enc_level": 2 if rc4 else 3,
             "allow_multiple_connections_per_ip": True, "min_reconnect_time": 1, "ssrf_mitigation": False,
-            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": lt.alert.category_t.error_notification,
+            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.storage_notification,
         })
-        self.handles = {}
+        self.flushed = False
 
     def create(self, path, out, version, piece, trackers, webseeds):
         files = lt.file_storage()
@@ -62,10 +63,21 @@ class Peer:
         self.handle.connect_peer((ip, int(port)))
         return {}
 
+    def flush(self):
+        """Waits for the files: that it is seeding says that pieces are hashed, not that they are written."""
+        deadline = time.monotonic() + 10
+        if not self.flushed:
+            self.handle.flush_cache()
+        while not self.flushed and time.monotonic() < deadline:
+            self.session.wait_for_alert(500)
+            self.flushed = any(isinstance(a, lt.cache_flushed_alert) for a in self.session.pop_alerts())
+        return self.flushed
+
     def state(self):
         s = self.handle.status()
+        complete = bool(s.is_seeding) and self.flush()
         alerts = [a.message() for a in self.session.pop_alerts()]
-        return {"complete": bool(s.is_seeding), "state": str(s.state), "progress": s.progress, "peers": s.num_peers,
+        return {"complete": complete, "state": str(s.state), "progress": s.progress, "peers": s.num_peers,
                 "problem": s.errc.message() if s.errc.value() else "", "alerts": alerts[-3:]}
 
 
