@@ -119,7 +119,10 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	}
 	s.slots[e.Peer] = p
 	s.peers = append(s.peers, p)
-	if !info.Incoming && !info.WebSeed {
+	switch {
+	case info.Incoming:
+		s.incoming++
+	case !info.WebSeed:
 		s.dials--
 	}
 	if s.lay != nil {

@@ -55,17 +55,18 @@ type Swarm struct {
 	list   *peerlist.List
 	rng    *rand.Rand
 
-	peers   []*peer // in the order they joined
-	slots   []*peer // by ident.Peer
-	dials   int
-	seeds   int // connected peers that have everything
-	paused  bool
-	done    bool // every wanted piece is there
-	effects []Effect
-	thirsty []*peer // to be given requests at the next Drain
-	awake   bool    // everybody is
-	changes uint64  // counts what may give a dry peer something to ask
-	blocks  []picker.Block
+	peers    []*peer // in the order they joined
+	slots    []*peer // by ident.Peer
+	dials    int
+	seeds    int // connected peers that have everything
+	incoming int // connections that peers have made so far
+	paused   bool
+	done     bool // every wanted piece is there
+	effects  []Effect
+	thirsty  []*peer // to be given requests at the next Drain
+	awake    bool    // everybody is
+	changes  uint64  // counts what may give a dry peer something to ask
+	blocks   []picker.Block
 
 	suspects map[int32]*suspect
 	departed departed
@@ -282,13 +283,14 @@ type Stats struct {
 	Choking             int // peers that we want something of and that choke us
 	Interesting         int // peers that have something we want
 	Uploads             int // unchoked interested peers
+	Incoming            int // connections that peers have made to us so far
 	Paused              bool
 }
 
 // Stats counts what there is now.
 func (s *Swarm) Stats() Stats {
 	st := Stats{Peers: len(s.peers), Seeds: s.seeds, Dials: s.dials, DownTotal: s.downTotal, UpTotal: s.upTotal,
-		Wasted: s.wasted, FailedBytes: s.failedBytes, Paused: s.paused}
+		Wasted: s.wasted, FailedBytes: s.failedBytes, Incoming: s.incoming, Paused: s.paused}
 	st.Known, st.Candidates = s.list.Len()
 	for _, p := range s.peers {
 		st.DownTotal += p.downTotal

@@ -3,6 +3,7 @@ package torrent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"shoal/internal/bt/metainfo"
@@ -28,6 +29,7 @@ type Status struct {
 	WebSeeds  []WebSeed
 	Files     int
 	PieceSize int64
+	Port      uint16        // where peers reach us; 0: nowhere
 	Age       time.Duration // since it was started
 	Idle      time.Duration // since payload last came
 	Seeding   time.Duration // since every wanted piece was there; 0 until then
@@ -132,7 +134,7 @@ func (r *rates) update(now time.Duration, down, up int64) {
 // publish makes the look anew.
 func (t *Torrent) publish() {
 	now := t.now()
-	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Age: now, Swarm: t.sw.Stats(),
+	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Port: t.cfg.Port, Age: now, Swarm: t.sw.Stats(),
 		WebSeeds: t.webStatus(now)}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
@@ -178,8 +180,26 @@ func (t *Torrent) publishProgress() {
 	t.progress[2].Store(left)
 }
 
+// unreached is after how long without an incoming connection the port is suspected, while trackers tell others of us.
+const unreached = 2 * time.Minute
+
 // Reason says in words why a torrent is slow or stands still, or "" if it does not.
 func (st *Status) Reason(trackers []discovery.Status) string {
+	why := st.slow(trackers)
+	announced := slices.ContainsFunc(trackers, func(t discovery.Status) bool { return t.Working })
+	idle := why != "" || st.Phase == Seeding && st.Swarm.Peers == 0
+	if !idle || !announced || st.Port == 0 || st.Swarm.Incoming > 0 || st.Age < unreached {
+		return why
+	}
+	hint := fmt.Sprintf("no peer has reached port %d yet: is it open?", st.Port)
+	if why == "" {
+		return hint
+	}
+	return why + "; " + hint
+}
+
+// slow is Reason without a look at the port.
+func (st *Status) slow(trackers []discovery.Status) string {
 	s := &st.Swarm
 	sources := s.Peers + s.WebSeeds
 	switch {
@@ -188,21 +208,28 @@ func (st *Status) Reason(trackers []discovery.Status) string {
 	case st.Phase == Metadata && sources == 0:
 		return noPeers(s, trackers)
 	case st.Phase == Metadata:
-		return fmt.Sprintf("asking %d peers what the content is", sources)
+		return "asking " + peers(sources) + " what the content is"
 	case st.Phase != Downloading || st.Down > 16<<10:
 		return ""
 	case sources == 0:
 		return noPeers(s, trackers)
 	case s.Interesting == 0:
-		return fmt.Sprintf("none of %d peers has the rest", sources)
+		return "none of " + peers(sources) + " has the rest"
 	case s.Seeds == 0 && s.Unavailable > 0:
 		return fmt.Sprintf("no peer has %d of the %d missing pieces", s.Unavailable, s.Missing)
 	case s.Choking == s.Interesting:
-		return fmt.Sprintf("waiting for a slot at %d peers", s.Choking)
+		return "waiting for a slot at " + peers(s.Choking)
 	case st.Idle > 5*time.Second:
-		return fmt.Sprintf("%d peers send nothing", s.Interesting-s.Choking)
+		return "nothing comes from " + peers(s.Interesting-s.Choking)
 	}
 	return ""
+}
+
+func peers(n int) string {
+	if n == 1 {
+		return "1 peer"
+	}
+	return fmt.Sprintf("%d peers", n)
 }
 
 func problem(st *Status) string {
@@ -220,10 +247,7 @@ func noPeers(s *swarm.Stats, trackers []discovery.Status) string {
 	}
 	switch {
 	case s.Known > 0:
-		if s.Known == 1 {
-			return "no connection to the one peer known yet"
-		}
-		return fmt.Sprintf("no connection to any of %d peers yet", s.Known)
+		return "no connection yet to any of " + peers(s.Known)
 	case len(trackers) == 0:
 		return "no peers known, and no tracker to ask: name one with --peer or --tracker"
 	}
