@@ -106,7 +106,7 @@ func (a *app) runCreate(ctx context.Context, f *createFlags, path, out string) e
 	}
 	a.emit(map[string]any{"event": "created", "file": out, "name": t.Info.Name, "infohash_v1": v1(t.Info), "infohash_v2": v2(t.Info),
 		"total": t.Info.Layout.DataSize(), "pieces": t.Info.Layout.Pieces(), "piece_length": t.Info.Layout.PieceLength, "magnet": magnetOf(t, nil).String()})
-	a.say("%s: %s in %s, %d pieces of %s", out, size(t.Info.Layout.DataSize()), files(len(t.Info.Layout.Files)), t.Info.Layout.Pieces(), size(t.Info.Layout.PieceLength))
+	a.say("%s: %s in %s, %s of %s", out, size(t.Info.Layout.DataSize()), files(len(t.Info.Layout.Files)), pieces(t.Info.Layout.Pieces()), size(t.Info.Layout.PieceLength))
 	if !a.json {
 		a.result("%s", magnetOf(t, nil))
 	}

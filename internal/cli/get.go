@@ -280,6 +280,13 @@ func (g *fetcher) announce(it *item, info *metainfo.Info) error {
 	return nil
 }
 
+func pieces(n int) string {
+	if n == 1 {
+		return "1 piece"
+	}
+	return fmt.Sprintf("%d pieces", n)
+}
+
 func files(n int) string {
 	if n == 1 {
 		return "1 file"

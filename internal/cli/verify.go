@@ -124,7 +124,7 @@ func (a *app) verdict(info *metainfo.Info, sound bitfield.Set, dir string) error
 	a.emit(map[string]any{"event": "verified", "infohash": info.Hash.String(), "name": info.Name, "sound": bad == 0, "pieces": lay.Pieces(),
 		"sound_pieces": sound.Count(), "files": len(lay.Files), "sound_files": len(lay.Files) - bad, "unsound_pieces": missing})
 	if len(missing) == 0 {
-		a.say("%s: all %d pieces in %s are sound", printable(info.Name), lay.Pieces(), files(len(lay.Files)))
+		a.say("%s: %s in %s, all sound", printable(info.Name), pieces(lay.Pieces()), files(len(lay.Files)))
 		return nil
 	}
 	return withCode(exitUnsound, fmt.Errorf("%s: %d of %d pieces and %d of %s are not sound in %s; fetch what is missing with: shoal get",
