@@ -1,4 +1,4 @@
-// Package rate bounds and measures bandwidth: nested token buckets, and meters of bytes per second.
+// Package rate bounds bandwidth with nested token buckets.
 package rate
 
 import (

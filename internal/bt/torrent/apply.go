@@ -161,6 +161,7 @@ func (t *Torrent) tick(now time.Duration) {
 	t.tickDisk(now)
 	t.sw.Tick(now)
 	t.want.Store(int64(t.sw.WantPeers()))
+	t.hurry()
 	t.publish()
 }
 
@@ -170,6 +171,17 @@ func (t *Torrent) countAll(now time.Duration) {
 		if l != nil {
 			t.count(now, ident.Peer(id), l)
 		}
+	}
+}
+
+// hurry has the finders look again when there is nobody left to fetch from or to dial; they keep to their places' intervals.
+func (t *Torrent) hurry() {
+	st := t.sw.Stats()
+	if !t.finding || t.sw.Done() || t.phase != Downloading || st.Peers > 0 || st.Candidates > 0 || st.Dials > 0 {
+		return
+	}
+	for _, f := range t.cfg.Finders {
+		f.Hurry()
 	}
 }
 

@@ -1,7 +1,6 @@
 package torrent
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"shoal/internal/bt/swarm"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
-	"shoal/internal/storage"
 )
 
 // Status is a look at a torrent for people and for --json. Rates are bytes/s, sizes bytes.
@@ -253,6 +251,3 @@ func noPeers(s *swarm.Stats, trackers []discovery.Status) string {
 	}
 	return "looking for peers"
 }
-
-// IsDiskFull reports whether an error says that a filesystem is full.
-func IsDiskFull(err error) bool { return errors.Is(err, storage.ErrFull) }
