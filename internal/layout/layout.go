@@ -52,6 +52,11 @@ func (l *Layout) DataLen(piece int) int {
 	return 0
 }
 
+// Alike reports whether two pieces have as many bytes as each other, and as many of them in files, so that they can be hashed side by side.
+func (l *Layout) Alike(a, b int) bool {
+	return l.PieceLen(a) == l.PieceLen(b) && l.DataLen(a) == l.DataLen(b)
+}
+
 // Blocks returns how many blocks of a piece hold data and so have to be fetched.
 func (l *Layout) Blocks(piece int) int { return (l.DataLen(piece) + block.Size - 1) / block.Size }
 

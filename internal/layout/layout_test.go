@@ -31,6 +31,9 @@ func TestPieces(t *testing.T) {
 		t.Error(a, b)
 	}
 	gap := Layout{Files: []File{{Path: "a", Length: 5}}, Size: 96, PieceLength: 32}
+	if !padded.Alike(0, 0) || padded.Alike(0, padded.Pieces()-1) {
+		t.Error("Alike takes a short piece for a whole one, or a piece not for itself")
+	}
 	if gap.DataLen(0) != 5 || gap.DataLen(1) != 0 || gap.Blocks(2) != 0 {
 		t.Error("a piece that is only a gap has no blocks")
 	}

@@ -205,6 +205,35 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
+// Two hashers side by side give what each gives alone, however the bytes are cut.
+func TestWriteBoth(t *testing.T) {
+	data := make([]byte, 8*BlockSize)
+	for i := range data {
+		data[i] = byte(i * 11 / 7)
+	}
+	x, y, alone := NewHasher(), NewHasher(), NewHasher()
+	for _, size := range []int{0, 1, BlockSize, 3*BlockSize + 5, 4 * BlockSize} {
+		for _, cut := range []int{1000, BlockSize, 2*BlockSize + 1, 4 * BlockSize} {
+			a, b := data[:size], data[4*BlockSize-3:][:size]
+			x.Reset()
+			y.Reset()
+			for i := 0; i < size; i += cut {
+				WriteBoth(x, y, a[i:min(i+cut, size)], b[i:min(i+cut, size)])
+			}
+			for _, c := range []struct {
+				got  *Hasher
+				want []byte
+			}{{x, a}, {y, b}} {
+				alone.Reset()
+				alone.Write(c.want)
+				if c.got.Root(3) != alone.Root(3) {
+					t.Errorf("%d bytes by %d", size, cut)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkHasher(b *testing.B) {
 	data := make([]byte, 1<<20)
 	h := NewHasher()

@@ -37,6 +37,14 @@ func (p *piece) begin(h *handle, index, length int) {
 // blockLen returns how many bytes of block i are hashed.
 func (p *piece) blockLen(i int) int { return min(block.Size, p.length-i*block.Size) }
 
+// refused returns why a piece cannot be verified.
+func (p *piece) refused() error {
+	if p.err == nil && p.h.spec.ReadOnly {
+		return ErrReadOnly
+	}
+	return p.err
+}
+
 // put keeps a block if it is new.
 func (p *piece) put(begin int, b *block.Block) bool {
 	if begin < 0 || begin >= p.length || begin%block.Size != 0 || p.verifying || p.err != nil {

@@ -4,7 +4,7 @@ import "sync"
 
 const (
 	batchPieces = 32      // most pieces that a worker takes at once
-	batchBytes  = 1 << 20 // and most bytes, beyond the first piece
+	batchBytes  = 1 << 20 // and most bytes, beyond the first two
 	runBytes    = 4 << 20 // data in one run of a Recheck, beyond its first piece
 )
 
@@ -76,10 +76,11 @@ func (q *queue) take(batch []*piece) ([]*piece, run, bool) {
 		return nil, q.recheck.pop(), true
 	}
 	share := min((q.verify.len()+q.workers-1)/q.workers, batchPieces)
+	share = min((share+1)/2*2, q.verify.len()) // in twos: see Sum
 	for bytes := 0; len(batch) < share; {
 		p := q.verify.peek()
 		bytes += p.length
-		if len(batch) > 0 && (p.h != batch[0].h || bytes > batchBytes) {
+		if len(batch) > 0 && p.h != batch[0].h || len(batch) > 1 && bytes > batchBytes {
 			break
 		}
 		batch = append(batch, q.verify.pop())

@@ -19,13 +19,15 @@ var (
 	ErrMissing  = errors.New("file is missing or too short")
 )
 
-// Sum hashes one piece at a time: Reset, then the piece's bytes [0, Layout.DataLen) in order by any number of Writes,
-// then Good. Each worker has its own.
+// Sum hashes one piece, or two side by side, which takes a core little longer than one: Reset, then the bytes [0, Layout.DataLen) in
+// order by any number of Writes, then Good. Each worker has its own.
 type Sum interface {
-	Reset(piece int)
-	Write(p []byte) (int, error)
+	// Reset begins a piece, or two that are alike (Layout.Alike); b is negative for one alone.
+	Reset(a, b int)
+	// Write takes the next bytes of each piece, as many of one as of the other; b is nil for one alone.
+	Write(a, b []byte)
 	// Good reports whether the bytes are those that the content's publisher hashed.
-	Good() bool
+	Good() (a, b bool)
 }
 
 // Digest identifies the bytes of one block, so that the sender of a bad one can be found later.

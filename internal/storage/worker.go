@@ -9,14 +9,14 @@ import (
 	"shoal/internal/layout"
 )
 
-// chunk is how much a worker reads at once: enough to amortise the call, little enough to stay in its core's cache.
-const chunk = 256 << 10
+// chunk is how much of a piece a worker reads at once: enough to amortise the call, little enough to stay in its core's cache.
+const chunk = 128 << 10
 
-// worker verifies and rechecks pieces.
+// worker verifies and rechecks pieces, two at a time where it can: see Sum.
 type worker struct {
 	s       *store
 	id      int
-	buf     []byte // chunk bytes, once needed
+	readers [2]blockReader
 	writer  writer
 	batch   []*piece
 	results []Result
@@ -48,23 +48,22 @@ func (w *worker) sum(h *handle) Sum {
 	return h.sums[w.id]
 }
 
-func (w *worker) buffer() []byte {
-	if w.buf == nil {
-		w.buf = make([]byte, chunk)
-	}
-	return w.buf
-}
-
 // verify hashes pieces of one content and writes the good ones.
 func (w *worker) verify(batch []*piece) {
 	h := batch[0].h
 	w.results = w.results[:0]
 	h.place.RLock()
-	for _, p := range batch {
-		r := w.verifyPiece(h, p)
-		w.results = append(w.results, r)
-		w.s.queued.Add(-int64(p.held))
-		p.drop()
+	for rest := batch; len(rest) > 0; {
+		two := rest[:1]
+		if len(rest) > 1 && h.layout.Alike(rest[0].index, rest[1].index) && rest[0].refused() == nil && rest[1].refused() == nil {
+			two = rest[:2]
+		}
+		rest = rest[len(two):]
+		w.verifyPieces(h, two)
+		for _, p := range two {
+			w.s.queued.Add(-int64(p.held))
+			p.drop()
+		}
 		w.s.mindPressure()
 	}
 	h.place.RUnlock()
@@ -90,27 +89,61 @@ func (w *worker) report(h *handle, jobs int) {
 	h.jobsDone(jobs)
 }
 
-func (w *worker) verifyPiece(h *handle, p *piece) Result {
-	r := Result{Piece: p.index}
-	if r.Err = p.err; r.Err != nil {
-		return r
+// verifyPieces hashes one piece, or two that are alike and not refused, and writes what is good.
+func (w *worker) verifyPieces(h *handle, ps []*piece) {
+	if err := ps[0].refused(); err != nil {
+		w.results = append(w.results, Result{Piece: ps[0].index, Err: err})
+		return
 	}
-	if h.spec.ReadOnly {
-		r.Err = ErrReadOnly
-		return r
+	good, err := w.hash(h, ps)
+	if err != nil && len(ps) == 2 { // of one of them
+		w.verifyPieces(h, ps[:1])
+		w.verifyPieces(h, ps[1:])
+		return
 	}
-	sum := w.sum(h)
-	sum.Reset(p.index)
-	if r.Err = w.eachBlock(h, p, func(b []byte) { sum.Write(b) }); r.Err != nil {
-		return r
+	for i, p := range ps {
+		w.results = append(w.results, w.conclude(h, p, good[i], err))
 	}
-	r.Good = sum.Good()
-	if !r.Good || p.digests {
+}
+
+// hash reports which of one piece, or two that are alike, are good.
+func (w *worker) hash(h *handle, ps []*piece) (good [2]bool, err error) {
+	sum, b := w.sum(h), -1
+	if len(ps) == 2 {
+		b = ps[1].index
+	}
+	sum.Reset(ps[0].index, b)
+	for i := range ps {
+		w.readers[i].reset(h, ps[i])
+	}
+	for i := range ps[0].blocks {
+		var bytes [2][]byte
+		for k := range ps {
+			if bytes[k], err = w.readers[k].block(i); err != nil {
+				return good, err
+			}
+		}
+		sum.Write(bytes[0], bytes[1])
+	}
+	good[0], good[1] = sum.Good()
+	return good, nil
+}
+
+// conclude writes a piece that is good, and makes the digests of one that is not, or of which they are wanted.
+func (w *worker) conclude(h *handle, p *piece, good bool, err error) Result {
+	r := Result{Piece: p.index, Good: good, Err: err}
+	if err == nil && (!good || p.digests) {
 		r.Digests = make([]Digest, 0, len(p.blocks))
-		r.Err = w.eachBlock(h, p, func(b []byte) {
+		w.readers[0].reset(h, p)
+		for i := range p.blocks {
+			b, err := w.readers[0].block(i)
+			if err != nil {
+				r.Err = err
+				break
+			}
 			d := sha256.Sum256(b)
 			r.Digests = append(r.Digests, Digest(d[:16]))
-		})
+		}
 	}
 	if r.Good && r.Err == nil {
 		r.Err = w.writer.write(h, p.index, p.length, p.blocks)
@@ -119,45 +152,62 @@ func (w *worker) verifyPiece(h *handle, p *piece) Result {
 	return r
 }
 
-// eachBlock visits the blocks of a piece in order, and reads those that are not in memory.
-func (w *worker) eachBlock(h *handle, p *piece, visit func([]byte)) error {
-	off := h.layout.PieceOffset(p.index)
-	for i := 0; i < len(p.blocks); {
-		if b := p.blocks[i]; b != nil {
-			visit(b.Bytes()[:p.blockLen(i)])
-			i++
-			continue
-		}
-		begin := i * block.Size
+// blockReader gives the blocks of a piece in order, those that are not in memory from disk, a chunk at a time.
+type blockReader struct {
+	h    *handle
+	p    *piece
+	buf  []byte // chunk bytes, once needed
+	from int    // the blocks [from, to) are in buf
+	to   int
+}
+
+func (r *blockReader) reset(h *handle, p *piece) { r.h, r.p, r.from, r.to = h, p, 0, 0 }
+
+// buffer returns the first n bytes of buf.
+func (r *blockReader) buffer(n int) []byte {
+	if r.buf == nil {
+		r.buf = make([]byte, chunk)
+	}
+	return r.buf[:n]
+}
+
+func (r *blockReader) block(i int) ([]byte, error) {
+	p := r.p
+	if b := p.blocks[i]; b != nil {
+		return b.Bytes()[:p.blockLen(i)], nil
+	}
+	if i < r.from || i >= r.to {
 		n := 0
-		for ; i < len(p.blocks) && p.blocks[i] == nil && n+p.blockLen(i) <= chunk; i++ {
-			n += p.blockLen(i)
+		for r.from, r.to = i, i; r.to < len(p.blocks) && p.blocks[r.to] == nil && n+p.blockLen(r.to) <= chunk; r.to++ {
+			n += p.blockLen(r.to)
 		}
-		buf := w.buffer()[:n]
-		if err := h.read(buf, off+int64(begin)); err != nil {
-			return err
-		}
-		for len(buf) > 0 {
-			k := min(block.Size, len(buf))
-			visit(buf[:k])
-			buf = buf[k:]
+		if err := r.h.read(r.buffer(n), r.h.layout.PieceOffset(p.index)+int64(i)*block.Size); err != nil {
+			r.to = r.from
+			return nil, err
 		}
 	}
-	return nil
+	return r.buf[(i-r.from)*block.Size:][:p.blockLen(i)], nil
 }
 
 // recheck reads and hashes a run of pieces.
 func (w *worker) recheck(r run) {
 	h := r.h
 	w.results = w.results[:0]
-	for _, p := range r.pieces {
-		h.claim(p)
-		good, err := w.recheckPiece(h, p)
-		if errors.Is(err, ErrClosed) {
-			h.unclaim(p)
+	for rest := r.pieces; len(rest) > 0; {
+		two := rest[:1]
+		if len(rest) > 1 && h.layout.Alike(rest[0], rest[1]) {
+			two = rest[:2]
+		}
+		rest = rest[len(two):]
+		for _, p := range two {
+			h.claim(p)
+		}
+		if errors.Is(w.recheckPieces(h, two), ErrClosed) {
+			for _, p := range two {
+				h.unclaim(p)
+			}
 			break
 		}
-		w.results = append(w.results, Result{Piece: p, Good: good, Recheck: true, Err: err})
 	}
 	if !h.spec.ReadOnly {
 		h.markRead(w.results)
@@ -165,35 +215,65 @@ func (w *worker) recheck(r run) {
 	w.report(h, 1)
 }
 
-// recheckPiece reports whether a piece is good. A file that is missing or too short is no error. It fails with
-// ErrClosed when the content is being closed.
-func (w *worker) recheckPiece(h *handle, index int) (bool, error) {
+// recheckPieces hashes one piece, or two that are alike, and adds the results. It fails only with ErrClosed, when the content is being
+// closed, and then adds none.
+func (w *worker) recheckPieces(h *handle, pieces []int) error {
+	good, err := w.rehash(h, pieces)
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
+	if err != nil && len(pieces) == 2 { // of one of them
+		had := len(w.results)
+		err := w.recheckPieces(h, pieces[:1])
+		if err == nil {
+			err = w.recheckPieces(h, pieces[1:])
+		}
+		if err != nil {
+			w.results = w.results[:had]
+		}
+		return err
+	}
+	if errors.Is(err, ErrMissing) {
+		err = nil // a file that is missing or too short is no failure of the disk
+	}
+	for i, p := range pieces {
+		w.results = append(w.results, Result{Piece: p, Good: good[i] && err == nil, Recheck: true, Err: err})
+	}
+	return nil
+}
+
+// rehash reads one piece, or two that are alike, and reports which are good.
+func (w *worker) rehash(h *handle, pieces []int) (good [2]bool, err error) {
 	h.place.RLock()
 	defer h.place.RUnlock()
-	off, left := h.layout.PieceOffset(index), int64(h.layout.DataLen(index))
-	if err := h.reaches(off, left); err != nil {
-		if errors.Is(err, ErrMissing) {
-			err = nil
+	left := int64(h.layout.DataLen(pieces[0]))
+	for _, p := range pieces {
+		if err := h.reaches(h.layout.PieceOffset(p), left); err != nil {
+			return good, err
 		}
-		return false, err
 	}
-	sum := w.sum(h)
-	sum.Reset(index)
-	for left > 0 {
+	sum, b := w.sum(h), -1
+	if len(pieces) == 2 {
+		b = pieces[1]
+	}
+	sum.Reset(pieces[0], b)
+	for at := int64(0); left > 0; {
 		if h.stopping() {
-			return false, ErrClosed
+			return good, ErrClosed
 		}
-		buf := w.buffer()[:min(left, chunk)]
-		if err := h.read(buf, off); err != nil {
-			if errors.Is(err, ErrMissing) {
-				err = nil
+		n := min(left, chunk)
+		var bytes [2][]byte
+		for i, p := range pieces {
+			bytes[i] = w.readers[i].buffer(int(n))
+			if err := h.read(bytes[i], h.layout.PieceOffset(p)+at); err != nil {
+				return good, err
 			}
-			return false, err
 		}
-		sum.Write(buf)
-		off, left = off+int64(len(buf)), left-int64(len(buf))
+		sum.Write(bytes[0], bytes[1])
+		at, left = at+n, left-n
 	}
-	return sum.Good(), nil
+	good[0], good[1] = sum.Good()
+	return good, nil
 }
 
 // reaches fails with ErrMissing unless every file that holds bytes of a run is long enough for them. It is called

@@ -59,7 +59,7 @@ func Torrent(ctx context.Context, path string, opts metainfo.CreateOptions, prog
 	return t, append(w.notices, t.Info.Notices...), nil
 }
 
-// hash hashes every piece of b. One worker a core takes whole pieces, in order.
+// hash hashes every piece of b. One worker a core takes two pieces at a time, in order, and hashes them side by side.
 func hash(ctx context.Context, root string, b *metainfo.Builder, progress Progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -69,14 +69,14 @@ func hash(ctx context.Context, root string, b *metainfo.Builder, progress Progre
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), l.Pieces()) {
 		workers.Go(func() {
-			r := reader{root: root, layout: l, sum: b.NewSum(), buf: make([]byte, chunk), at: -1}
-			defer r.close()
+			h := newHasher(root, b)
+			defer h.close()
 			for ctx.Err() == nil {
-				piece := int(next.Add(1) - 1)
-				if piece >= l.Pieces() {
+				first := int(next.Add(2) - 2)
+				if first >= l.Pieces() {
 					return
 				}
-				n, err := r.piece(ctx, piece)
+				n, err := h.pieces(ctx, first, min(first+2, l.Pieces()))
 				if err != nil {
 					cancel(err)
 					return
@@ -91,11 +91,66 @@ func hash(ctx context.Context, root string, b *metainfo.Builder, progress Progre
 	return context.Cause(ctx)
 }
 
-// reader is one worker: it reads the files of pieces into a sum.
+// hasher is one worker.
+type hasher struct {
+	layout  *layout.Layout
+	sum     *metainfo.PieceSum
+	readers [2]reader // one for each piece of two side by side
+}
+
+func newHasher(root string, b *metainfo.Builder) *hasher {
+	h := &hasher{layout: b.Layout(), sum: b.NewSum()}
+	for i := range h.readers {
+		h.readers[i] = reader{root: root, layout: h.layout, buf: make([]byte, chunk), at: -1}
+	}
+	return h
+}
+
+func (h *hasher) close() {
+	for i := range h.readers {
+		h.readers[i].close()
+	}
+}
+
+// pieces hashes one piece or two, from first to before end, and returns how many bytes of files are in them.
+func (h *hasher) pieces(ctx context.Context, first, end int) (n int64, err error) {
+	if end-first == 2 && !h.layout.Alike(first, first+1) {
+		for i := first; i < end && err == nil; i++ {
+			var m int64
+			m, err = h.pieces(ctx, i, i+1)
+			n += m
+		}
+		return n, err
+	}
+	second := -1
+	if end-first == 2 {
+		second = first + 1
+	}
+	h.sum.Reset(first, second)
+	size := int64(h.layout.DataLen(first))
+	for at := int64(0); at < size; at += chunk {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		var bytes [2][]byte
+		for i := first; i < end; i++ {
+			r := &h.readers[i-first]
+			bytes[i-first] = r.buf[:min(size-at, chunk)]
+			m, err := r.read(bytes[i-first], h.layout.PieceOffset(i)+at)
+			if err != nil {
+				return 0, err
+			}
+			n += m
+		}
+		h.sum.Write(bytes[0], bytes[1])
+	}
+	return n, h.sum.Done()
+}
+
+// reader reads files, of which it keeps one open.
 type reader struct {
 	root   string
 	layout *layout.Layout
-	sum    *metainfo.PieceSum
 	buf    []byte
 	file   *os.File
 	at     int // the index of file, -1 if none is open
@@ -108,39 +163,24 @@ func (r *reader) close() {
 	r.file, r.at = nil, -1
 }
 
-// piece hashes one piece and returns how many bytes of files are in it.
-func (r *reader) piece(ctx context.Context, piece int) (n int64, err error) {
-	r.sum.Reset(piece)
-	r.layout.Spans(r.layout.PieceOffset(piece), int64(r.layout.DataLen(piece)), func(s layout.Span) bool {
+// read fills b from off in the address space, with zeros for gaps, and returns how many bytes are of files.
+func (r *reader) read(b []byte, off int64) (n int64, err error) {
+	r.layout.Spans(off, int64(len(b)), func(s layout.Span) bool {
+		part := b[:s.Length]
+		b = b[s.Length:]
 		if s.File < 0 {
-			err = r.gap(s.Length)
+			clear(part)
 		} else {
-			err = r.span(ctx, s)
+			err = r.span(part, s)
 			n += s.Length
 		}
 		return err == nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return n, r.sum.Done()
+	return n, err
 }
 
-// gap hashes n zeros.
-func (r *reader) gap(n int64) error {
-	for n > 0 {
-		b := r.buf[:min(n, chunk)]
-		clear(b)
-		if _, err := r.sum.Write(b); err != nil {
-			return err
-		}
-		n -= int64(len(b))
-	}
-	return nil
-}
-
-// span hashes a run of bytes of one file.
-func (r *reader) span(ctx context.Context, s layout.Span) error {
+// span reads a run of bytes of one file.
+func (r *reader) span(b []byte, s layout.Span) error {
 	if r.at != s.File {
 		r.close()
 		f, err := os.Open(onDisk(r.root, r.layout.Files[s.File].Path))
@@ -149,22 +189,12 @@ func (r *reader) span(ctx context.Context, s layout.Span) error {
 		}
 		r.file, r.at = f, s.File
 	}
-	for s.Length > 0 {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		b := r.buf[:min(s.Length, chunk)]
-		n, err := r.file.ReadAt(b, s.Offset)
-		if n < len(b) {
-			if err == nil || errors.Is(err, io.EOF) {
-				return fmt.Errorf("%s became shorter while it was hashed", r.file.Name())
-			}
-			return err
-		}
-		if _, err := r.sum.Write(b); err != nil {
-			return err
-		}
-		s.Offset, s.Length = s.Offset+int64(n), s.Length-int64(n)
+	n, err := r.file.ReadAt(b, s.Offset)
+	if n < len(b) && (err == nil || errors.Is(err, io.EOF)) {
+		return fmt.Errorf("%s became shorter while it was hashed", r.file.Name())
+	}
+	if n < len(b) {
+		return err
 	}
 	return nil
 }

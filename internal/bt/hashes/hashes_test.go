@@ -24,8 +24,8 @@ func swarm(t testing.TB, files ...layout.File) (full, empty *metainfo.Hashes) {
 		if l.Files[l.FileAt(l.PieceOffset(p))].Executable {
 			buf[0], buf[1], buf[2] = 0, 0, 0 // files of the same bytes
 		}
-		s.Reset(p)
-		s.Write(buf[:l.DataLen(p)])
+		s.Reset(p, -1)
+		s.Write(buf[:l.DataLen(p)], nil)
 		if err := s.Done(); err != nil {
 			t.Fatal(err)
 		}

@@ -208,33 +208,38 @@ func (b *Builder) NewSum() *PieceSum {
 	return &PieceSum{pieceHasher: newPieceHasher(&b.layout, b.hasV1(), b.hasV2()), b: b}
 }
 
-// PieceSum hashes one piece at a time into a Builder: Reset, then the bytes [0, Layout.DataLen) of the piece in order
-// by any number of Writes, then Done.
+// PieceSum hashes one piece, or two side by side, into a Builder: Reset, then the bytes [0, Layout.DataLen) in order by any number of
+// Writes, then Done.
 type PieceSum struct {
 	pieceHasher
 	b *Builder
 }
 
-// Reset begins a piece.
-func (s *PieceSum) Reset(piece int) { s.reset(piece) }
+// Reset begins a piece, or two that are alike (Layout.Alike); b is negative for one alone.
+func (s *PieceSum) Reset(a, b int) { s.reset(a, b) }
 
-// Done ends the piece and keeps its hashes. It fails if bytes are missing.
+// Done ends the pieces and keeps their hashes. It fails if bytes are missing.
 func (s *PieceSum) Done() error {
-	if !s.complete() {
-		return fmt.Errorf("piece %d lacks %d bytes", s.piece, s.left)
+	if s.left != 0 {
+		return fmt.Errorf("piece %d lacks %d bytes", s.lanes[0].piece, s.left)
 	}
 	if s.one {
-		h := s.sumV1()
-		copy(s.b.one[s.piece*sha1.Size:], h[:])
+		s.sumV1()
 	}
-	if s.two {
-		height := merkle.Layers(s.layout.PieceLength / merkle.BlockSize)
-		if f := &s.layout.Files[s.layout.FileAt(s.layout.PieceOffset(s.piece))]; f.Length <= s.layout.PieceLength {
-			height = merkle.Layers(merkle.Blocks(f.Length))
+	for i := range s.n {
+		l := &s.lanes[i]
+		if s.one {
+			copy(s.b.one[l.piece*sha1.Size:], l.sum[:])
 		}
-		s.b.two[s.piece] = s.tree.Root(height)
+		if l.two {
+			height := merkle.Layers(s.layout.PieceLength / merkle.BlockSize)
+			if f := &s.layout.Files[s.layout.FileAt(s.layout.PieceOffset(l.piece))]; f.Length <= s.layout.PieceLength {
+				height = merkle.Layers(merkle.Blocks(f.Length))
+			}
+			s.b.two[l.piece] = l.tree.Root(height)
+		}
+		s.b.done[l.piece] = true
 	}
-	s.b.done[s.piece] = true
 	return nil
 }
 

@@ -2,13 +2,13 @@ package metainfo
 
 import (
 	"crypto/sha1"
-	"errors"
 	"fmt"
 	"hash"
 	"sync/atomic"
 
 	"shoal/internal/layout"
 	"shoal/internal/merkle"
+	"shoal/internal/sha"
 )
 
 // layered reports whether a file has more than one piece, so that its root alone does not tell their hashes (BEP 52).
@@ -145,100 +145,154 @@ func (h *Hashes) NewSum() *Sum {
 	return &Sum{hashes: h, pieceHasher: newPieceHasher(&h.info.Layout, h.info.HasV1, h.info.HasV2)}
 }
 
-// Sum checks one piece at a time against its expected hashes: Reset, then the bytes [0, Layout.DataLen) of the piece in
-// order by any number of Writes, then Good. It allocates nothing after NewSum.
+// Sum checks one piece, or two side by side, against their expected hashes: Reset, then the bytes [0, Layout.DataLen) in order by any
+// number of Writes, then Good. It allocates nothing after NewSum.
 type Sum struct {
 	pieceHasher
 	hashes *Hashes
-	want   merkle.Hash
-	height int
-	known  bool // want is
 }
 
-// Reset begins a piece, 0 … Layout.Pieces()-1.
-func (s *Sum) Reset(piece int) {
-	s.reset(piece)
-	s.want, s.height, s.known = s.hashes.v2(piece)
-	s.two = s.known
+// Reset begins a piece, 0 … Layout.Pieces()-1, or two that are alike (Layout.Alike); b is negative for one alone.
+func (s *Sum) Reset(a, b int) {
+	s.reset(a, b)
+	for i := range s.n {
+		l := &s.lanes[i]
+		l.want, l.height, l.two = s.hashes.v2(l.piece)
+	}
 }
 
-// Good ends the piece and reports whether its bytes are right: by SHA-1 in a v1 or hybrid torrent, by the tree of BEP 52
-// where its hash is known, by both in a hybrid. It is false if nothing is known or bytes are missing.
-func (s *Sum) Good() bool {
-	if !s.complete() || !s.one && !s.known {
+// Good ends the pieces and reports whether their bytes are right: by SHA-1 in a v1 or hybrid torrent, by the tree of BEP 52 where its
+// hash is known, by both in a hybrid. It is false if nothing is known or bytes are missing, and for a piece that there is not.
+func (s *Sum) Good() (a, b bool) {
+	if s.left != 0 {
+		return false, false
+	}
+	if s.one {
+		s.sumV1()
+	}
+	return s.good(0), s.n == 2 && s.good(1)
+}
+
+func (s *Sum) good(i int) bool {
+	l := &s.lanes[i]
+	if s.one && l.sum != [sha1.Size]byte(s.hashes.info.Pieces[l.piece*sha1.Size:]) {
 		return false
 	}
-	if s.one && s.sumV1() != [sha1.Size]byte(s.hashes.info.Pieces[s.piece*sha1.Size:]) {
-		return false
-	}
-	return !s.known || s.tree.Root(s.height) == s.want
+	return (s.one || l.two) && (!l.two || l.tree.Root(l.height) == l.want)
 }
 
-// pieceHasher hashes the bytes of a piece by v1, v2 or both in one pass.
+// pieceHasher hashes the bytes of one piece, or of two side by side, by v1, v2 or both in one pass.
 type pieceHasher struct {
-	layout   *layout.Layout
-	one, two bool // hash for v1, for v2
-	sha1     hash.Hash
-	tree     *merkle.Hasher
-	sum      [sha1.Size]byte
-	piece    int
-	left     int // bytes of data still to come
+	layout *layout.Layout
+	one    bool      // hash for v1
+	sha1   hash.Hash // of one piece
+	pair   *sha.Pair1
+	n      int // pieces: 1 or 2
+	lanes  [2]lane
+	left   int // bytes of data still to come of each
+}
+
+// lane is one piece of a pieceHasher.
+type lane struct {
+	piece  int
+	two    bool // hash for v2
+	tree   *merkle.Hasher
+	sum    [sha1.Size]byte
+	want   merkle.Hash // if it is checked
+	height int
 }
 
 func newPieceHasher(l *layout.Layout, one, two bool) pieceHasher {
-	p := pieceHasher{layout: l, one: one, two: two}
+	p := pieceHasher{layout: l, one: one}
 	if one {
-		p.sha1 = sha1.New()
+		p.sha1, p.pair = sha1.New(), sha.NewPair1()
 	}
-	if two {
-		p.tree = merkle.NewHasher()
+	for i := range p.lanes {
+		if p.lanes[i].two = two; two {
+			p.lanes[i].tree = merkle.NewHasher()
+		}
 	}
 	return p
 }
 
-func (p *pieceHasher) reset(piece int) {
-	p.piece, p.left = piece, p.layout.DataLen(piece)
-	if p.one {
+func (p *pieceHasher) reset(a, b int) {
+	p.n, p.left = 1, p.layout.DataLen(a)
+	p.lanes[0].piece = a
+	if b >= 0 {
+		p.n, p.lanes[1].piece = 2, b
+	}
+	switch {
+	case p.one && p.n == 2:
+		p.pair.Reset()
+	case p.one:
 		p.sha1.Reset()
 	}
-	if p.tree != nil {
-		p.tree.Reset()
+	for i := range p.n {
+		if t := p.lanes[i].tree; t != nil {
+			t.Reset()
+		}
 	}
 }
 
-var errTooMuch = errors.New("more bytes than the piece has")
-
-// Write takes the next bytes of the piece. It fails if there are more than Layout.DataLen.
-func (p *pieceHasher) Write(b []byte) (int, error) {
-	if len(b) > p.left {
+// Write takes the next bytes of each piece, as many of one as of the other; b is nil for one alone. More than there are spoil them.
+func (p *pieceHasher) Write(a, b []byte) {
+	if len(a) > p.left {
 		p.left = -1 // never complete
-		return 0, errTooMuch
+		return
 	}
-	p.left -= len(b)
-	for rest := b; len(rest) > 0; { // in turns, while the bytes are in the cache
-		part := rest[:min(len(rest), merkle.BlockSize)]
-		rest = rest[len(part):]
-		if p.one {
-			p.sha1.Write(part)
+	p.left -= len(a)
+	for len(a) > 0 { // in turns, while the bytes are in the cache
+		n := min(len(a), 2*merkle.BlockSize)
+		if p.n == 2 {
+			p.both(a[:n], b[:n])
+			b = b[n:]
+		} else {
+			p.alone(a[:n])
 		}
-		if p.two {
-			p.tree.Write(part)
-		}
+		a = a[n:]
 	}
-	return len(b), nil
 }
 
-func (p *pieceHasher) complete() bool { return p.left == 0 }
+func (p *pieceHasher) alone(b []byte) {
+	if p.one {
+		p.sha1.Write(b)
+	}
+	if p.lanes[0].two {
+		p.lanes[0].tree.Write(b)
+	}
+}
+
+func (p *pieceHasher) both(a, b []byte) {
+	if p.one {
+		p.pair.Write(a, b)
+	}
+	switch x, y := &p.lanes[0], &p.lanes[1]; {
+	case x.two && y.two:
+		merkle.WriteBoth(x.tree, y.tree, a, b)
+	case x.two:
+		x.tree.Write(a)
+	case y.two:
+		y.tree.Write(b)
+	}
+}
 
 var zeros [merkle.BlockSize]byte
 
-// sumV1 returns the SHA-1 of the whole piece: the gap behind its data is zeros.
-func (p *pieceHasher) sumV1() [sha1.Size]byte {
-	for n := p.layout.PieceLen(p.piece) - p.layout.DataLen(p.piece); n > 0; {
-		m := min(n, len(zeros))
-		p.sha1.Write(zeros[:m])
-		n -= m
+// sumV1 ends the SHA-1 of the whole pieces: the gap behind the data is zeros.
+func (p *pieceHasher) sumV1() {
+	piece := p.lanes[0].piece
+	for n := p.layout.PieceLen(piece) - p.layout.DataLen(piece); n > 0; {
+		gap := zeros[:min(n, len(zeros))]
+		n -= len(gap)
+		if p.n == 2 {
+			p.pair.Write(gap, gap)
+		} else {
+			p.sha1.Write(gap)
+		}
 	}
-	p.sha1.Sum(p.sum[:0])
-	return p.sum
+	if p.n == 2 {
+		p.lanes[0].sum, p.lanes[1].sum = p.pair.Sum()
+	} else {
+		p.sha1.Sum(p.lanes[0].sum[:0])
+	}
 }

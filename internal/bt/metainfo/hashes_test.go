@@ -36,11 +36,9 @@ func build(t testing.TB, version Version, pieceLength int64, files []layout.File
 	}
 	s := b.NewSum()
 	for p := range l.Pieces() {
-		s.Reset(p)
+		s.Reset(p, -1)
 		off := l.PieceOffset(p)
-		if _, err := s.Write(space[off : off+int64(l.DataLen(p))]); err != nil {
-			t.Fatal(err)
-		}
+		s.Write(space[off:off+int64(l.DataLen(p))], nil)
 		if err := s.Done(); err != nil {
 			t.Fatal(err)
 		}
@@ -58,16 +56,15 @@ var someFiles = []layout.File{
 
 // good feeds a piece of the address space in odd cuts.
 func good(s *Sum, l *layout.Layout, piece int, space []byte) bool {
-	s.Reset(piece)
+	s.Reset(piece, -1)
 	off := l.PieceOffset(piece)
 	for b := space[off : off+int64(l.DataLen(piece))]; len(b) > 0; {
-		n, err := s.Write(b[:min(len(b), 10007)])
-		if err != nil {
-			return false
-		}
+		n := min(len(b), 10007)
+		s.Write(b[:n], nil)
 		b = b[n:]
 	}
-	return s.Good()
+	ok, other := s.Good()
+	return ok && !other
 }
 
 func TestSum(t *testing.T) {
@@ -90,16 +87,66 @@ func TestSum(t *testing.T) {
 				}
 				space[at] ^= 1
 			}
-			s.Reset(0)
-			if s.Good() {
+			s.Reset(0, -1)
+			if ok, _ := s.Good(); ok {
 				t.Error("a piece without bytes is good")
 			}
-			if _, err := s.Write(make([]byte, l.DataLen(0)+1)); err == nil || s.Good() {
+			s.Write(make([]byte, l.DataLen(0)+1), nil)
+			if ok, _ := s.Good(); ok {
 				t.Error("too many bytes are good")
 			}
 			if n := testing.AllocsPerRun(3, func() { good(s, l, 0, space) }); n != 0 {
 				t.Error(n, "allocations a piece")
 			}
+		}
+	}
+}
+
+// Two pieces side by side are judged as each is alone: both good, either bad, cut anywhere; a torrent built in twos is the same.
+func TestSideBySide(t *testing.T) {
+	for _, v := range []Version{Hybrid, V1, V2} {
+		tor, space := build(t, v, 32768, []layout.File{{Path: "a", Length: 5*32768 + 20000}, {Path: "b", Length: 20000}, {Path: "c", Length: 3 * 32768}})
+		h, err := NewHashes(tor.Info, tor.PieceLayers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, l, pairs := h.NewSum(), &tor.Info.Layout, 0
+		judge := func(a, b int) (x, y bool) {
+			s.Reset(a, b)
+			p, q := space[l.PieceOffset(a):][:l.DataLen(a)], space[l.PieceOffset(b):][:l.DataLen(b)]
+			for len(p) > 0 {
+				n := min(len(p), 10007)
+				s.Write(p[:n], q[:n])
+				p, q = p[n:], q[n:]
+			}
+			return s.Good()
+		}
+		for a := range l.Pieces() {
+			for b := range l.Pieces() {
+				if a == b || !l.Alike(a, b) {
+					continue
+				}
+				pairs++
+				if x, y := judge(a, b); !x || !y {
+					t.Errorf("version %d: pieces %d and %d: %v and %v", v, a, b, x, y)
+				}
+				space[l.PieceOffset(a)] ^= 1
+				if x, y := judge(a, b); x || !y {
+					t.Errorf("version %d: changed piece %d and %d: %v and %v", v, a, b, x, y)
+				}
+				if x, y := judge(b, a); !x || y {
+					t.Errorf("version %d: piece %d and changed %d: %v and %v", v, b, a, x, y)
+				}
+				space[l.PieceOffset(a)] ^= 1
+			}
+		}
+		if pairs < 40 {
+			t.Errorf("version %d: only %d pairs", v, pairs)
+		}
+		s.Reset(0, 1)
+		s.Write(make([]byte, 100), make([]byte, 100))
+		if x, y := s.Good(); x || y {
+			t.Error("pieces that lack bytes are good")
 		}
 	}
 }
@@ -235,7 +282,7 @@ func TestBuilderRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	s := b.NewSum()
-	s.Reset(0)
+	s.Reset(0, -1)
 	if err := s.Done(); err == nil || !strings.Contains(err.Error(), "lacks 1 bytes") {
 		t.Error(err)
 	}

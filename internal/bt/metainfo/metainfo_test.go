@@ -344,7 +344,7 @@ func FuzzParse(f *testing.F) {
 		s := h.NewSum()
 		for p := range min(i.Layout.Pieces(), 3) {
 			h.Known(p)
-			s.Reset(p)
+			s.Reset(p, -1)
 			s.Good()
 		}
 		enc := tor.Encode()

@@ -224,12 +224,12 @@ func makeContent(t testing.TB, opts metainfo.CreateOptions, lengths ...int) *con
 	}
 	lay, sum := b.Layout(), b.NewSum()
 	for p := range lay.Pieces() {
-		sum.Reset(p)
+		sum.Reset(p, -1)
 		lay.Spans(lay.PieceOffset(p), int64(lay.DataLen(p)), func(s layout.Span) bool {
 			if s.File < 0 {
-				sum.Write(make([]byte, s.Length))
+				sum.Write(make([]byte, s.Length), nil)
 			} else {
-				sum.Write(bytesOf[lay.Files[s.File].Path][s.Offset:][:s.Length])
+				sum.Write(bytesOf[lay.Files[s.File].Path][s.Offset:][:s.Length], nil)
 			}
 			return true
 		})

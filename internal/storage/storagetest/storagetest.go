@@ -61,14 +61,28 @@ func (c *Content) File(i int) []byte {
 func (c *Content) Sum() storage.Sum { return &sum{c: c} }
 
 type sum struct {
-	c     *Content
-	piece int
-	b     []byte
+	c      *Content
+	pieces [2]int
+	bytes  [2][]byte
 }
 
-func (s *sum) Reset(piece int)             { s.piece, s.b = piece, s.b[:0] }
-func (s *sum) Write(p []byte) (int, error) { s.b = append(s.b, p...); return len(p), nil }
-func (s *sum) Good() bool                  { return sha1.Sum(s.b) == s.c.hashes[s.piece] }
+func (s *sum) Reset(a, b int) {
+	s.pieces, s.bytes = [2]int{a, b}, [2][]byte{}
+	if b >= 0 && !s.c.Layout.Alike(a, b) {
+		panic("pieces that are not alike")
+	}
+}
+
+func (s *sum) Write(a, b []byte) {
+	s.bytes[0], s.bytes[1] = append(s.bytes[0], a...), append(s.bytes[1], b...)
+	if s.pieces[1] >= 0 && len(a) != len(b) {
+		panic("more bytes of one piece than of the other")
+	}
+}
+
+func (s *sum) Good() (a, b bool) { return s.good(0), s.pieces[1] >= 0 && s.good(1) }
+
+func (s *sum) good(i int) bool { return sha1.Sum(s.bytes[i]) == s.c.hashes[s.pieces[i]] }
 
 // Box collects results.
 type Box struct {

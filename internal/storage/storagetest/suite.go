@@ -18,7 +18,7 @@ func Run(t *testing.T, factory func(*testing.T) Subject) {
 		name string
 		test func(*testing.T, Subject)
 	}{
-		{"WriteVerifyRead", testWriteVerifyRead}, {"BadPiece", testBadPiece}, {"OddBlocks", testOddBlocks},
+		{"WriteVerifyRead", testWriteVerifyRead}, {"BadPiece", testBadPiece}, {"OddBlocks", testOddBlocks}, {"Together", testTogether},
 		{"Gaps", testGaps}, {"CutTail", testCutTail}, {"EmptyFilesAndLinks", testEmptyFiles}, {"Discard", testDiscard},
 		{"Restart", testRestart}, {"Recheck", testRecheck}, {"ChangedFiles", testChangedFiles}, {"Longer", testLonger},
 		{"Skip", testSkip}, {"SkipAcrossRestart", testSkipAcrossRestart}, {"Relocate", testRelocate},
@@ -88,9 +88,9 @@ type gated struct {
 	gate <-chan struct{}
 }
 
-func (g gated) Reset(piece int) {
+func (g gated) Reset(a, b int) {
 	<-g.gate
-	g.Sum.Reset(piece)
+	g.Sum.Reset(a, b)
 }
 
 func testOddBlocks(t *testing.T, s Subject) {
@@ -122,6 +122,37 @@ func testOddBlocks(t *testing.T, s Subject) {
 	o.Recheck([]int{-1, o.Layout.Pieces()})
 	o.Discard(-1)
 	o.Fetch(1)
+}
+
+// testTogether has many pieces wait for the workers, which take them in twos.
+func testTogether(t *testing.T, s Subject) {
+	c, gate := NewContent(&layout.Layout{PieceLength: 32 << 10, Size: 12*32<<10 + 100, Files: []layout.File{{Path: "f", Length: 12*32<<10 + 100}}}, 5), make(chan struct{})
+	o := Start(t, s, c, func(sp *storage.Spec) { sp.NewSum = func() storage.Sum { return gated{c.Sum(), gate} } })
+	bad := func(p int) bool { return p == 3 || p == 8 || p == 9 || p == 12 }
+	for p := range o.Layout.Pieces() {
+		o.Fill(p)
+		if bad(p) {
+			o.Discard(p)
+			for begin := 0; begin < o.Layout.DataLen(p); begin += block.Size {
+				o.Send(p, begin, make([]byte, o.Layout.BlockLen(p, begin)))
+			}
+		}
+		o.Verify(p, p == 5)
+	}
+	close(gate)
+	for p, r := range o.Box.Wait(t, o.Layout.Pieces()) {
+		if r.Good == bad(p) || r.Err != nil || (r.Digests != nil) != (bad(p) || p == 5) {
+			t.Errorf("piece %d: %+v", p, r)
+		}
+		if !bad(p) {
+			o.WantRead(p)
+		}
+	}
+	all := make([]int, o.Layout.Pieces())
+	for p := range all {
+		all[p] = p
+	}
+	o.WantRecheck(all, func(p int) bool { return !bad(p) })
 }
 
 func testGaps(t *testing.T, s Subject) {
