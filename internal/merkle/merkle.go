@@ -135,9 +135,8 @@ func (h *Hasher) Reset() {
 	h.fill = 0
 }
 
-// Write takes the next bytes. It never fails.
-func (h *Hasher) Write(p []byte) (int, error) {
-	n := len(p)
+// Write takes the next bytes.
+func (h *Hasher) Write(p []byte) {
 	for len(p) > 0 {
 		if h.fill == 0 && len(p) >= BlockSize {
 			if len(p) >= 2*BlockSize {
@@ -158,7 +157,6 @@ func (h *Hasher) Write(p []byte) (int, error) {
 			h.flush()
 		}
 	}
-	return n, nil
 }
 
 // WriteBoth is Write to two hashers that have had as many bytes as each other, of as many bytes to each. It takes little longer than
