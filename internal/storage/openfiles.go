@@ -48,11 +48,16 @@ func (c *openFiles) acquire(key fileKey, write bool) (*openFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.adopt(key, opened, write), nil
+}
+
+// adopt takes an open file, as acquire would have opened it. It closes it if it is open already.
+func (c *openFiles) adopt(key fileKey, opened file, write bool) *openFile {
 	c.mu.Lock()
 	if f := c.find(key, write); f != nil { // another was faster
 		c.mu.Unlock()
 		opened.close()
-		return f, nil
+		return f
 	}
 	var closing []*openFile
 	if old := c.m[key]; old != nil {
@@ -70,7 +75,7 @@ func (c *openFiles) acquire(key fileKey, write bool) (*openFile, error) {
 	}
 	c.mu.Unlock()
 	closeAll(closing)
-	return f, nil
+	return f
 }
 
 // release ends a use.

@@ -70,16 +70,17 @@ func (h *handle) forWriting(index int) (*openFile, error) {
 			return f, err
 		}
 	}
-	if err := h.prepare(index, false); err != nil {
+	f, err := h.prepare(index, false)
+	if err != nil {
 		return nil, err
 	}
-	f, err := h.s.files.acquire(key, true)
-	return f, missing(err)
+	return h.s.files.adopt(key, f, true), nil
 }
 
 // prepare makes a file and gives it its length. A file that was there, of which pieces are sound, is not made again
-// once it is gone, unless again is true: its bytes are lost and a Recheck has to say so. It is called with place held.
-func (h *handle) prepare(index int, again bool) error {
+// once it is gone, unless again is true: its bytes are lost and a Recheck has to say so. It returns the file open for writing, and is
+// called with place held.
+func (h *handle) prepare(index int, again bool) (file, error) {
 	mode, size := forWriting|creating|scattered, int64(0)
 	h.mu.Lock()
 	if index < len(h.paths) {
@@ -97,33 +98,36 @@ func (h *handle) prepare(index int, again bool) error {
 	h.mu.Unlock()
 	dir, err := h.s.disk.open(h.root, mode&creating != 0)
 	if err != nil {
-		return missing(err)
+		return nil, missing(err)
 	}
 	defer dir.close()
 	f, err := dir.openFile(h.path(index), mode)
 	if err != nil {
-		return missing(err)
+		return nil, missing(err)
 	}
-	defer f.close()
+	if err := lengthen(f, size, reserve); err != nil {
+		f.close()
+		return nil, err
+	}
+	h.mu.Lock()
+	h.grown[index] = true
+	h.born[index] = h.born[index] || mode&creating != 0
+	h.mu.Unlock()
+	return f, nil
+}
+
+// lengthen makes a file at least size bytes long, with or without blocks of the disk behind them.
+func lengthen(f file, size int64, reserve bool) error {
 	if reserve {
 		if err := f.allocate(size); err != nil {
 			return err
 		}
 	}
 	fi, err := f.stat()
-	if err != nil {
+	if err != nil || fi.Size() >= size {
 		return err
 	}
-	if fi.Size() < size {
-		if err := f.truncate(size); err != nil {
-			return err
-		}
-	}
-	h.mu.Lock()
-	h.grown[index] = true
-	h.born[index] = h.born[index] || mode&creating != 0
-	h.mu.Unlock()
-	return nil
+	return f.truncate(size)
 }
 
 // wrote notes that a run of bytes was written.

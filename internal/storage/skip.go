@@ -108,7 +108,11 @@ func (h *handle) reserve(i int) error {
 	if whole {
 		return nil
 	}
-	return h.diskError(h.root, h.prepare(i, false))
+	f, err := h.prepare(i, false)
+	if err == nil {
+		err = f.close()
+	}
+	return h.diskError(h.root, err)
 }
 
 // makeEmpty makes a file without bytes, or a symbolic link (BEP 47), unless there is something of its name.
@@ -151,13 +155,11 @@ func (h *handle) bringBack(i int) (err error) {
 		return err
 	}
 	defer h.s.files.release(parts)
-	if err := h.prepare(i, true); err != nil {
-		return err
-	}
-	f, err := h.s.files.acquire(fileKey{h, i}, true)
+	made, err := h.prepare(i, true)
 	if err != nil {
 		return err
 	}
+	f := h.s.files.adopt(fileKey{h, i}, made, true)
 	defer h.s.files.release(f)
 	buf := make([]byte, chunk)
 	first, end := h.layout.FilePieces(i)
