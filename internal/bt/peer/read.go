@@ -41,7 +41,11 @@ type reader struct {
 func (c *Conn) read() {
 	r := &reader{Conn: c}
 	r.dec = wire.NewDecoder(c.cfg.Conn, r.block, wire.DefaultLimits)
+	if v, ok := c.cfg.Conn.(wire.VectorReader); ok {
+		r.dec.ReadAhead(v, r.spare)
+	}
 	err := r.loop()
+	r.dec.Close()
 	c.Close(err)
 	r.flush()
 	c.cfg.Post(swarm.Event{Kind: swarm.Left, Peer: c.cfg.ID, Arg: c.err})
@@ -78,6 +82,14 @@ func (r *reader) block() *block.Block {
 	}
 	r.flush()
 	return r.cfg.Blocks.Get(r.done)
+}
+
+// spare lends blocks for payload that may have come already: none under a download limit, which is paid before a block is read.
+func (r *reader) spare(into []*block.Block) int {
+	if !r.cfg.Down.Unlimited() {
+		return 0
+	}
+	return r.cfg.Blocks.Spare(into)
 }
 
 // add puts an event into the batch.
