@@ -1,5 +1,3 @@
-// Package vectored reads and writes several buffers with one system call (readv(2), pwritev(2)), without allocating. It
-// exists on Linux only; its callers have a plain way for other systems.
 package vectored
 
 import (
@@ -8,9 +6,6 @@ import (
 	"syscall"
 	"unsafe"
 )
-
-// Max is the most buffers that one call takes; the system allows 1,024 (IOV_MAX).
-const Max = 256
 
 // vector is what the system calls take. It has pointers, so what it points to stays where it is while it is in use.
 type vector [Max]syscall.Iovec
