@@ -47,11 +47,13 @@ func TestRejectedWithoutChokeIsAskedAgain(t *testing.T) {
 // A leecher that has everything it was shown is no longer interested, and is choked for that. While the others hold the
 // rest back it is shown more all the same.
 func TestSuperSeedHelpsThoseWithoutInterest(t *testing.T) {
-	x := play(t, Config{}, 2*superWindow, 1, upTo(2*superWindow)...)
+	x := play(t, Config{}, 4, 1, upTo(4)...)
 	x.join(1)
 	x.join(2)
-	for _, e := range x.take(SendHave, 2) {
-		x.step(Event{Kind: Have, Peer: 2, Piece: e.Piece})
+	for range 3 {
+		for _, e := range x.take(SendHave, 2) {
+			x.step(Event{Kind: Have, Peer: 2, Piece: e.Piece})
+		}
 	}
 	x.say(2, NotInterested)
 	if n := len(x.take(SendHave, 2)); n != 0 {

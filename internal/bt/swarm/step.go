@@ -65,10 +65,10 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 		p.theyChoke, p.refused = false, nil
 		s.offers(p)
 	case Interested:
-		p.theyInterest = true
+		s.setInterest(p, true)
 		s.interested(now, p)
 	case NotInterested:
-		p.theyInterest = false
+		s.setInterest(p, false)
 		s.dropIfUseless(p)
 	case Have:
 		s.peerHas(now, p, int(e.Piece))
@@ -119,6 +119,7 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	}
 	s.slots[e.Peer] = p
 	s.peers = append(s.peers, p)
+	s.live += p.counts()
 	switch {
 	case info.Incoming:
 		s.incoming++
@@ -154,8 +155,9 @@ func (s *Swarm) greet(now time.Duration, p *peer) {
 			s.superShow(p)
 		}
 		return
-	case s.have.All():
+	case s.have.All(): // and no allowed-fast pieces: with those, whoever waits for his turn would share the line
 		s.emit(Effect{Kind: SendHaveAll, Peer: p.id})
+		return
 	default:
 		s.emit(Effect{Kind: SendBitfield, Peer: p.id})
 	}
@@ -207,6 +209,10 @@ func (s *Swarm) left(now time.Duration, p *peer) {
 	}
 	if p.useful && s.picker != nil {
 		s.depart(p)
+	}
+	s.setInterest(p, false)
+	if !p.dropped {
+		s.live -= p.counts()
 	}
 	s.downTotal += p.downTotal
 	s.upTotal += p.upTotal
@@ -397,6 +403,7 @@ func (s *Swarm) traffic(now time.Duration, p *peer, t *Totals) {
 	if t.Down > p.downTotal || t.Up > p.upTotal {
 		p.useful = true
 	}
+	s.line.sent += t.Up - p.upTotal
 	p.downTotal, p.upTotal = t.Down, t.Up
 }
 

@@ -26,7 +26,7 @@ type Config struct {
 	ID        ident.PeerID // ours
 	MaxPeers  int          // connections; 0: 200
 	MaxDials  int          // half-open dials at once; 0: 16
-	Slots     int          // unchoked peers; 0: by upload rate, see choker.Slots
+	Slots     int          // unchoked peers; 0: as many as the line is seen to serve, see choker.Slots
 	Seed      uint64       // of all chance
 	Private   bool         // BEP 27: no PEX
 	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
@@ -60,6 +60,9 @@ type Swarm struct {
 	dials    int
 	seeds    int // connected peers that have everything
 	incoming int // connections that peers have made so far
+	live     int // peers, without web seeds and those being dropped
+	serving  int // interested peers that we serve
+	waiting  int // and that we choke
 	paused   bool
 	done     bool // every wanted piece is there
 	effects  []Effect
@@ -74,7 +77,8 @@ type Swarm struct {
 
 	lastTick    time.Duration
 	nextChoke   time.Duration
-	upRate      float64
+	line        line
+	uploads     choker.Slots
 	downTotal   int64 // of peers that left, too
 	upTotal     int64
 	wasted      int64 // bytes received and not needed
@@ -183,6 +187,7 @@ func (s *Swarm) drop(p *peer, why error) {
 		return
 	}
 	p.dropped = true
+	s.live -= p.counts()
 	s.emit(Effect{Kind: Drop, Peer: p.id, Arg: why})
 }
 
@@ -290,7 +295,7 @@ type Stats struct {
 // Stats counts what there is now.
 func (s *Swarm) Stats() Stats {
 	st := Stats{Peers: len(s.peers), Seeds: s.seeds, Dials: s.dials, DownTotal: s.downTotal, UpTotal: s.upTotal,
-		Wasted: s.wasted, FailedBytes: s.failedBytes, Incoming: s.incoming, Paused: s.paused}
+		Wasted: s.wasted, FailedBytes: s.failedBytes, Uploads: s.serving, Incoming: s.incoming, Paused: s.paused}
 	st.Known, st.Candidates = s.list.Len()
 	for _, p := range s.peers {
 		st.DownTotal += p.downTotal
@@ -307,9 +312,6 @@ func (s *Swarm) Stats() Stats {
 			if p.theyChoke {
 				st.Choking++
 			}
-		}
-		if !p.weChoke && p.theyInterest {
-			st.Uploads++
 		}
 	}
 	if s.lay != nil {
@@ -367,9 +369,10 @@ func (s *Swarm) Partials() []picker.Partial {
 	return s.picker.Partials()
 }
 
-func (s *Swarm) uploadSlots() int {
+// slotsNow returns how many peers are to be served at once.
+func (s *Swarm) slotsNow() int {
 	if s.cfg.Slots > 0 {
 		return s.cfg.Slots
 	}
-	return choker.Slots(s.upRate)
+	return s.uploads.N()
 }
