@@ -46,6 +46,7 @@ type Picker struct {
 
 	partials  []*partial // under way, in the order begun
 	at        map[int32]*partial
+	owned     [][]*partial // by owner: what is under way; of nobody at 0
 	spare     []*partial // for reuse
 	deadlines []deadline // ascending
 	missing   int        // pieces wanted, not had

@@ -343,6 +343,7 @@ func (s *Swarm) peerLost(p *peer, piece int) {
 		return
 	}
 	if p.seed {
+		s.tellNews(p)
 		p.seed = false
 		s.seeds--
 		p.has = bitfield.New(s.lay.Pieces())

@@ -70,6 +70,7 @@ type Swarm struct {
 	awake    bool    // everybody is
 	changes  uint64  // counts what may give a dry peer something to ask
 	blocks   []picker.Block
+	news     []int32 // pieces gained since the last tick, of which seeds have not been told
 
 	suspects map[int32]*suspect
 	departed departed

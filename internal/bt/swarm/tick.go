@@ -20,6 +20,7 @@ func (s *Swarm) Tick(now time.Duration) {
 		s.rechoke(now)
 	}
 	s.superTick(now)
+	s.tellSeeds()
 	s.pexOut(now)
 	s.dial(now)
 	s.lastTick = now

@@ -3,6 +3,7 @@ package swarm
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/ident"
@@ -103,8 +104,11 @@ func (s *Swarm) stored(now time.Duration, r storage.Result) {
 func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 	s.have.Add(piece)
 	s.view.Add(piece)
+	if s.seeds > 0 {
+		s.news = append(s.news, int32(piece))
+	}
 	for _, p := range s.peers {
-		if !p.info.WebSeed {
+		if !p.info.WebSeed && !p.seed {
 			s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: int32(piece)})
 		}
 		if wanted && p.hasPiece(piece) {
@@ -113,6 +117,28 @@ func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 		}
 	}
 	s.checkDone(now, true)
+}
+
+// tellSeeds tells seeds what we have gained since the last tick. They want nothing of it, so they hear of many pieces at once.
+func (s *Swarm) tellSeeds() {
+	if len(s.news) == 0 {
+		return
+	}
+	for _, p := range s.peers {
+		if p.seed {
+			s.tellNews(p)
+		}
+	}
+	s.news = s.news[:0]
+}
+
+func (s *Swarm) tellNews(p *peer) {
+	if p.info.WebSeed || p.dropped {
+		return
+	}
+	for _, piece := range s.news {
+		s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: piece})
+	}
 }
 
 func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
@@ -130,6 +156,7 @@ func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
 		}
 		s.have.Remove(piece)
 		s.view.Remove(piece)
+		s.news = slices.DeleteFunc(s.news, func(i int32) bool { return i == int32(piece) })
 		if s.super != nil {
 			s.superEnd()
 		}
