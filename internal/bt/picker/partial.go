@@ -49,6 +49,9 @@ func (p *Picker) begin(piece int32, owner ident.Peer) *partial {
 	*q = partial{piece: piece, slots: slots, free: n}
 	p.partials = append(p.partials, q)
 	p.addOwned(q, owner)
+	if p.at == nil {
+		p.at = map[int32]*partial{}
+	}
 	p.at[piece] = q
 	return q
 }

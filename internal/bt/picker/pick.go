@@ -134,6 +134,9 @@ func (p *Picker) pickRarest(v *View, want int, out []Block) []Block {
 }
 
 func (p *Picker) pickInOrder(v *View, want int, out []Block) []Block {
+	if len(p.order) == 0 {
+		return out
+	}
 	for p.first < len(p.prio) && (p.prio[p.first] == Skip || p.have.Has(p.first)) {
 		p.first++
 	}

@@ -15,10 +15,11 @@ type peer struct {
 	info PeerInfo
 	ext  PeerExtensions
 
-	has    bitfield.Set // meaningless while seed
-	seed   bool         // has everything
-	pieces int          // how many it has
-	early  early        // what it said before the layout was known
+	has     bitfield.Set // without memory while it has nothing or is a seed
+	seed    bool         // has everything
+	pieces  int          // how many it has
+	patient bool         // is or was a seed: it hears of our pieces later, see tellSeeds
+	early   early        // what it said before the layout was known
 
 	theyChoke, theyInterest bool
 	weChoke, weInterest     bool
@@ -43,10 +44,7 @@ type peer struct {
 	useful    bool
 	dropped   bool // its connection is being closed
 
-	told    map[netip.AddrPort]bool // what its PEX messages said
-	pexNext time.Duration
-	pexIn   time.Duration // when it may send the next
-
+	pex   pexPlace
 	shown *shown // super-seeding: the pieces it was shown; nil: all
 }
 

@@ -113,7 +113,7 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	if info.WebSeed {
 		p.pipe.target, p.pipe.least = webTarget, webTarget
 	}
-	p.pexNext, p.pexIn, p.markedAt = now+10*time.Second, now, now
+	p.pex.next, p.pex.in, p.markedAt = now+10*time.Second, now, now
 	for int(e.Peer) >= len(s.slots) {
 		s.slots = append(s.slots, nil)
 	}
@@ -125,9 +125,6 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 		s.incoming++
 	case !info.WebSeed:
 		s.dials--
-	}
-	if s.lay != nil {
-		p.has = bitfield.New(s.lay.Pieces())
 	}
 	if info.WebSeed {
 		p.theyChoke, p.ext.ReqQ = false, maxTarget
@@ -194,6 +191,7 @@ func (s *Swarm) learnListen(p *peer) {
 	if a := p.listen(); a.IsValid() {
 		s.list.Add(discovery.Peer{Addr: a, Source: p.info.Source})
 		s.list.Connected(a, !p.info.Incoming)
+		s.pex.arrived(p)
 	}
 }
 
@@ -218,6 +216,7 @@ func (s *Swarm) left(now time.Duration, p *peer) {
 	s.upTotal += p.upTotal
 	s.slots[p.id] = nil
 	s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+	s.pex.left(p)
 	if a := p.listen(); a.IsValid() && !slices.ContainsFunc(s.peers, func(o *peer) bool { return o.listen() == a }) {
 		s.list.Disconnected(a, now, p.useful)
 	}
@@ -269,11 +268,11 @@ func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
 	if p.hasPiece(piece) {
 		return
 	}
-	p.has.Add(piece)
+	s.addPiece(p, piece)
 	p.pieces++
 	s.picker.PeerHas(piece)
 	s.superHave(now, p, int32(piece))
-	if p.has.All() {
+	if p.pieces == s.lay.Pieces() {
 		s.becameSeed(p)
 	}
 	if s.picker.Wants(piece) {
@@ -283,10 +282,18 @@ func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
 	}
 }
 
+// addPiece notes that a peer has a piece and reports whether that is new. A peer that has nothing needs no memory for it.
+func (s *Swarm) addPiece(p *peer, piece int) bool {
+	if p.has.Len() == 0 {
+		p.has = bitfield.New(s.lay.Pieces())
+	}
+	return p.has.Add(piece)
+}
+
 // becameSeed stops counting the peer's pieces one by one.
 func (s *Swarm) becameSeed(p *peer) {
 	s.uncount(p)
-	p.seed = true
+	p.seed, p.patient = true, true
 	p.has = bitfield.Set{}
 	s.seeds++
 	s.list.Seed(p.listen(), true)
@@ -311,13 +318,13 @@ func (s *Swarm) peerBits(now time.Duration, p *peer, bits []byte) {
 		return
 	}
 	for i := range set.Len() {
-		if set.Has(i) && p.has.Add(i) {
+		if set.Has(i) && s.addPiece(p, i) {
 			p.pieces++
 			s.picker.PeerHas(i)
 			s.superHave(now, p, int32(i))
 		}
 	}
-	if p.has.All() {
+	if p.pieces == s.lay.Pieces() {
 		s.becameSeed(p)
 	}
 	s.recount(p)
@@ -343,7 +350,6 @@ func (s *Swarm) peerLost(p *peer, piece int) {
 		return
 	}
 	if p.seed {
-		s.tellNews(p)
 		p.seed = false
 		s.seeds--
 		p.has = bitfield.New(s.lay.Pieces())

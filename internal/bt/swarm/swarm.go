@@ -52,7 +52,7 @@ type Swarm struct {
 	have   bitfield.Set
 	view   *bitfield.Shared // the same for readers in other goroutines
 	picker *picker.Picker   // nil while nothing is wanted or known
-	list   *peerlist.List
+	list   peerlist.List
 	rng    *rand.Rand
 
 	peers    []*peer // in the order they joined
@@ -66,12 +66,14 @@ type Swarm struct {
 	paused   bool
 	done     bool // every wanted piece is there
 	effects  []Effect
+	drained  int     // how many of them the last Drain returned
 	thirsty  []*peer // to be given requests at the next Drain
 	awake    bool    // everybody is
 	changes  uint64  // counts what may give a dry peer something to ask
 	blocks   []picker.Block
-	news     []int32 // pieces gained since the last tick, of which seeds have not been told
+	news     []int32 // pieces gained of which seeds are still to be told
 
+	pex      pex
 	suspects map[int32]*suspect
 	departed departed
 	super    *superSeed // nil unless it is at work
@@ -95,8 +97,8 @@ func New(cfg Config) *Swarm {
 		cfg.MaxDials = 16
 	}
 	return &Swarm{
-		cfg: cfg, list: peerlist.New(), rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
-		slots: make([]*peer, 1), suspects: map[int32]*suspect{}, changes: 1,
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
+		slots: make([]*peer, 1), changes: 1,
 	}
 }
 
@@ -114,7 +116,6 @@ func (s *Swarm) Begin(now time.Duration, lay *layout.Layout, have bitfield.Set, 
 	}
 	s.picker = picker.New(lay, s.have, s.cfg.Seed)
 	for _, p := range s.peers {
-		p.has = bitfield.New(lay.Pieces())
 		s.applyEarly(now, p)
 		if p.info.WebSeed {
 			continue
@@ -169,7 +170,10 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	clear(s.thirsty)
 	s.thirsty = s.thirsty[:0]
 	e := s.effects
-	s.effects = s.effects[:0]
+	if n := len(e); n < s.drained && s.drained <= cap(e) {
+		clear(e[n:s.drained]) // what was returned before is not kept
+	}
+	s.effects, s.drained = e[:0], len(e)
 	return e
 }
 

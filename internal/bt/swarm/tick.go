@@ -1,8 +1,6 @@
 package swarm
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"shoal/internal/bt/choker"
@@ -192,69 +190,4 @@ func (s *Swarm) worth(p *peer) int64 {
 		w -= 1 << 36
 	}
 	return w
-}
-
-// Intervals of BEP 11: a message a minute at most, which we expect of others too, with some slack.
-const (
-	pexInterval = time.Minute
-	pexMax      = 50
-	pexFastest  = 45 * time.Second
-)
-
-func (s *Swarm) pexOut(now time.Duration) {
-	if s.cfg.Private {
-		return
-	}
-	for _, p := range s.peers {
-		if !p.ext.PEX || now < p.pexNext {
-			continue
-		}
-		p.pexNext = now + pexInterval
-		if u := s.pexFor(p); len(u.Added)+len(u.Dropped) > 0 {
-			s.emit(Effect{Kind: SendPEX, Peer: p.id, Arg: u})
-		}
-	}
-}
-
-// pexFor returns what has changed since p was last told, at most 50 addresses each way.
-func (s *Swarm) pexFor(p *peer) *PEXUpdate {
-	u := &PEXUpdate{}
-	if p.told == nil {
-		p.told = map[netip.AddrPort]bool{}
-	}
-	here := map[netip.AddrPort]bool{}
-	for _, o := range s.peers {
-		a := o.listen()
-		if o == p || !a.IsValid() || o.info.WebSeed || o.dropped {
-			continue
-		}
-		here[a] = true
-		if !p.told[a] && len(u.Added) < pexMax {
-			p.told[a] = true
-			u.Added = append(u.Added, PEXPeer{Addr: a, Seed: o.seed, Outgoing: !o.info.Incoming})
-		}
-	}
-	for a := range p.told {
-		if !here[a] {
-			u.Dropped = append(u.Dropped, a)
-		}
-	}
-	slices.SortFunc(u.Dropped, netip.AddrPort.Compare)
-	u.Dropped = u.Dropped[:min(len(u.Dropped), pexMax)]
-	for _, a := range u.Dropped {
-		delete(p.told, a)
-	}
-	return u
-}
-
-// pexIn takes addresses from a peer, unless it talks too often or the torrent is private.
-func (s *Swarm) pexIn(now time.Duration, p *peer, added []discovery.Peer) {
-	if s.cfg.Private || now < p.pexIn {
-		return
-	}
-	p.pexIn = now + pexFastest
-	for _, a := range added[:min(len(added), 200)] {
-		s.list.Add(a)
-	}
-	s.dial(now)
 }

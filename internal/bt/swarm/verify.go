@@ -104,11 +104,9 @@ func (s *Swarm) stored(now time.Duration, r storage.Result) {
 func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 	s.have.Add(piece)
 	s.view.Add(piece)
-	if s.seeds > 0 {
-		s.news = append(s.news, int32(piece))
-	}
+	s.news = append(s.news, int32(piece))
 	for _, p := range s.peers {
-		if !p.info.WebSeed && !p.seed {
+		if !p.patient {
 			s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: int32(piece)})
 		}
 		if wanted && p.hasPiece(piece) {
@@ -119,26 +117,25 @@ func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 	s.checkDone(now, true)
 }
 
-// tellSeeds tells seeds what we have gained since the last tick. They want nothing of it, so they hear of many pieces at once.
+// maxNews is how many pieces a seed is told of in a tick.
+const maxNews = 32
+
+// tellSeeds tells seeds what we have gained of late. They want nothing of it, so they may hear of many pieces at once, and of some
+// later: with many seeds on a fast line the haves would outnumber the blocks.
 func (s *Swarm) tellSeeds() {
-	if len(s.news) == 0 {
+	n := min(len(s.news), maxNews)
+	if n == 0 {
 		return
 	}
 	for _, p := range s.peers {
-		if p.seed {
-			s.tellNews(p)
+		if !p.patient || p.info.WebSeed || p.dropped {
+			continue
+		}
+		for _, piece := range s.news[:n] {
+			s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: piece})
 		}
 	}
-	s.news = s.news[:0]
-}
-
-func (s *Swarm) tellNews(p *peer) {
-	if p.info.WebSeed || p.dropped {
-		return
-	}
-	for _, piece := range s.news {
-		s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: piece})
-	}
+	s.news = slices.Delete(s.news, 0, n)
 }
 
 func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
@@ -194,6 +191,9 @@ func (s *Swarm) bad(piece int, digests []storage.Digest) {
 	sus := s.suspects[int32(piece)]
 	if sus == nil && len(s.suspects) < maxSuspects {
 		sus = &suspect{}
+		if s.suspects == nil {
+			s.suspects = map[int32]*suspect{}
+		}
 		s.suspects[int32(piece)] = sus
 	}
 	if sus != nil && len(sus.attempts) < maxAttempts {
