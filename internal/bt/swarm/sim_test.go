@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"crypto/sha1"
 	"errors"
@@ -38,8 +39,10 @@ type sim struct {
 	sums    [][sha1.Size]byte
 
 	latency time.Duration // one way, the mean; a link's own is half to one and a half of it
+	fixed   bool          // every link has just that
 	loss    float64       // of blocks
 	unreach float64       // of dials
+	reqq    int           // of everybody; 0: 2000
 	star    bool          // everybody knows the first node only
 	config  Config        // copied for each node
 }
@@ -276,7 +279,10 @@ func (n *node) restart() { n.start(n.view.Snapshot()) }
 func (n *node) dial(addr netip.AddrPort) {
 	i := slices.IndexFunc(n.nodes, func(o *node) bool { return o.addr == addr })
 	o := n.nodes[i]
-	latency := n.latency/2 + time.Duration(n.rng.Int64N(int64(n.latency)))
+	latency := n.latency
+	if !n.fixed {
+		latency = n.latency/2 + time.Duration(n.rng.Int64N(int64(n.latency)))
+	}
 	lost := n.rng.Float64() < n.unreach
 	n.after(2*latency, n.guard(func() {
 		if !o.alive || lost || o == n {
@@ -299,7 +305,7 @@ func (n *node) join(e *end, addr netip.AddrPort, info PeerInfo) {
 		n.ends = append(n.ends, e)
 	}
 	info.Addr, info.Fast, info.Extended = addr, true, true
-	e.say(Event{Kind: Extensions, Arg: &PeerExtensions{ReqQ: 2000, ListenPort: n.addr.Port(), PEX: true, DontHave: true}})
+	e.say(Event{Kind: Extensions, Arg: &PeerExtensions{ReqQ: cmp.Or(n.reqq, 2000), ListenPort: n.addr.Port(), PEX: true, DontHave: true}})
 	n.step(Event{Kind: Joined, Peer: e.id, Arg: &info})
 }
 
