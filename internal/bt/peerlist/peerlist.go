@@ -37,18 +37,13 @@ type entry struct {
 	seed      bool
 }
 
-// List is the addresses of one torrent. It has one owner.
+// List is the addresses of one torrent. It has one owner. Its zero value is empty.
 type List struct {
 	self   netip.AddrPort
 	byAddr map[netip.AddrPort]*entry
 	all    []*entry
 	banned map[netip.Addr]bool
 	bans   []netip.Addr // oldest first
-}
-
-// New returns an empty list.
-func New() *List {
-	return &List{byAddr: map[netip.AddrPort]*entry{}, banned: map[netip.Addr]bool{}}
 }
 
 // SetSelf tells our own address as others see it, which orders candidates (BEP 40).
@@ -78,6 +73,9 @@ func (l *List) Add(p discovery.Peer) bool {
 		return false
 	}
 	e := &entry{addr: addr, source: p.Source, priority: Priority(l.self, addr)}
+	if l.byAddr == nil {
+		l.byAddr = map[netip.AddrPort]*entry{}
+	}
 	l.byAddr[addr] = e
 	l.all = append(l.all, e)
 	return true
@@ -142,6 +140,12 @@ func (l *List) Connected(addr netip.AddrPort, dialled bool) {
 	}
 }
 
+// IsConnected reports whether there is a connection with the peer at an address.
+func (l *List) IsConnected(addr netip.AddrPort) bool {
+	e := l.byAddr[unmap(addr)]
+	return e != nil && e.connected
+}
+
 // Failed records a dial that came to nothing. The wait before the next doubles from 5 s to 30 min; an address that fails six
 // times in a row is forgotten unless the person named it.
 func (l *List) Failed(addr netip.AddrPort, now time.Duration) {
@@ -201,6 +205,9 @@ func (l *List) Ban(host netip.Addr) {
 	if len(l.bans) >= maxBanned {
 		delete(l.banned, l.bans[0])
 		l.bans = l.bans[1:]
+	}
+	if l.banned == nil {
+		l.banned = map[netip.Addr]bool{}
 	}
 	l.banned[host] = true
 	l.bans = append(l.bans, host)
