@@ -31,6 +31,8 @@ func run() error {
 	listen := flag.String("listen", "127.0.0.1:0", "address and port for peers")
 	data := flag.String("data", ".", "folder of the content")
 	flag.Bool("seed", false, "all data is expected to be present; what is there is verified either way")
+	maxPeers := flag.Int("max-peers", 0, "most connections, of each torrent and of all; 0: the defaults")
+	state := flag.String("state", "", "folder that remembers what was fetched and verified; empty: nothing is remembered")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
 	if *profile != "" {
@@ -47,11 +49,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	s, err := session.New(session.Config{Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, Client: "shoal"})
+	s, err := session.New(session.Config{Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, State: *state, MaxPeers: *maxPeers, Client: "shoal"})
 	if err != nil {
 		return err
 	}
-	p := &peer{session: s, data: *data, torrents: map[string]*torrent.Torrent{}}
+	p := &peer{session: s, data: *data, maxPeers: *maxPeers, torrents: map[string]*torrent.Torrent{}}
 	p.say("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
@@ -67,6 +69,7 @@ func run() error {
 type peer struct {
 	session  *session.Session
 	data     string
+	maxPeers int
 	torrents map[string]*torrent.Torrent
 
 	mu sync.Mutex // of standard output
@@ -102,7 +105,7 @@ func (p *peer) add(path, name string) error {
 	if err != nil {
 		return err
 	}
-	t, err := p.session.Add(session.Spec{Torrent: mi, Root: p.data})
+	t, err := p.session.Add(session.Spec{Torrent: mi, Root: p.data, MaxPeers: p.maxPeers})
 	if err != nil {
 		return err
 	}

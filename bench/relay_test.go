@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLineDelaysAndLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, delay, size = 1 << 20, 50 * time.Millisecond, 3 << 20
+		near, src := net.Pipe()
+		dst, far := net.Pipe()
+		var passed atomic.Int64
+		go func() {
+			(&line{rate: rate, delay: delay}).carry(dst, src, &passed)
+			dst.Close()
+		}()
+		began := time.Now()
+		go func() {
+			_, _ = near.Write(make([]byte, size))
+			near.Close()
+		}()
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(far, first); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := time.Since(began), delay+time.Second*chunk/rate; got != want {
+			t.Errorf("the first chunk took %v, want %v", got, want)
+		}
+		n, err := io.Copy(io.Discard, far)
+		if err != nil || n != size-1 || passed.Load() != size {
+			t.Errorf("%d bytes came, %d were counted: %v", n+1, passed.Load(), err)
+		}
+		if got, want := time.Since(began), delay+size*time.Second/rate; got != want {
+			t.Errorf("all took %v, want %v", got, want)
+		}
+	})
+}
+
+// A line that is full does not read on: the sender notices.
+func TestLineHoldsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{rate: 1 << 20, delay: 50 * time.Millisecond}
+		near, src := net.Pipe()
+		dst, far := net.Pipe()
+		var passed, sent atomic.Int64
+		go l.carry(dst, src, &passed)
+		go func() {
+			for {
+				n, err := near.Write(make([]byte, chunk))
+				sent.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(10 * time.Second) // nobody reads at the far end
+		if most := int64(l.depth()+2) * chunk; sent.Load() > most || sent.Load() < most/2 {
+			t.Errorf("%d bytes are on the line, want at most %d", sent.Load(), most)
+		}
+		near.Close()
+		src.Close()
+		far.Close()
+	})
+}
+
+func TestLineIdlesWithoutCredit(t *testing.T) {
+	l := &line{rate: 1000, delay: time.Second}
+	at := time.Unix(0, 0)
+	for _, x := range []struct {
+		at   time.Duration
+		n    int
+		want time.Duration
+	}{
+		{0, 500, 1500 * time.Millisecond},
+		{0, 500, 2 * time.Second},
+		{10 * time.Second, 100, 11100 * time.Millisecond}, // what it could have sent meanwhile is lost
+	} {
+		if got := l.send(at.Add(x.at), x.n).Sub(at); got != x.want {
+			t.Errorf("sent at %v: out at %v, want %v", x.at, got, x.want)
+		}
+	}
+}
