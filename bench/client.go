@@ -45,7 +45,9 @@ func (b *bench) find() error {
 	swarmpeer := filepath.Join(b.dir, "swarmpeer")
 	b.shoal = filepath.Join(b.dir, "shoal")
 	for out, pkg := range map[string]string{swarmpeer: "./bench/swarmpeer", b.shoal: "./cmd/shoal"} {
-		if msg, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as `make build` does
+		if msg, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s (run this from the project's root): %w: %s", pkg, err, msg)
 		}
 	}

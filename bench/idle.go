@@ -168,9 +168,9 @@ func addAll(p peer, ks []content) (float64, error) {
 		}
 		said <- nil
 	}()
-	for range ks {
-		if err := lines.expect("done", 2*time.Minute); err != nil {
-			return 0, errors.Join(err)
+	for i := range ks {
+		if err := lines.expect("done", time.Minute); err != nil {
+			return 0, fmt.Errorf("%d of %d torrents are ready: %w", i, len(ks), err)
 		}
 	}
 	return time.Since(began).Seconds(), <-said

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -185,7 +184,7 @@ func (b *bench) slow() error {
 	v := watch(all, seed.measured(), b.window())
 	v["ramp_s"] = ramp
 	if n := int(w.here.Load()); n < b.Slow {
-		return errors.Join(fmt.Errorf("only %d of %d leechers are still connected", n, b.Slow))
+		return fmt.Errorf("only %d of %d leechers are still connected", n, b.Slow)
 	}
 	b.keep("slow", c.name, 0, v)
 	return nil
