@@ -21,9 +21,19 @@ type process struct {
 	anon float64 // MiB, peak
 }
 
-// launch starts a command, whose standard error is ours, and watches its memory.
+// complaints passes on the first of what a program says on its standard error.
+type complaints struct{ left int }
+
+func (c *complaints) Write(p []byte) (int, error) {
+	n := min(len(p), c.left)
+	c.left -= n
+	_, err := os.Stderr.Write(p[:n])
+	return len(p), err
+}
+
+// launch starts a command and watches its memory.
 func launch(cmd *exec.Cmd) (*process, error) {
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = &complaints{left: 1 << 10}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
