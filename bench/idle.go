@@ -24,23 +24,10 @@ func (b *bench) window() time.Duration { return time.Duration(b.Window * float64
 // idle is what peers cost a seed that want everything, are choked or ask for nothing, and say nothing: memory, and processor time
 // over three windows, since peers hear of others once a minute (BEP 11).
 func (b *bench) idle() error {
-	for _, c := range b.clients {
-		if !c.can("idle") {
-			continue
-		}
-		v, err := b.idlePeers(c)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		b.keep("idle", c.name, 0, v)
-	}
-	return nil
-}
-
-func (b *bench) idlePeers(c client) (values, error) {
+	c, _ := b.client("shoal")
 	seed, err := b.seeder(c, b.mid, "--max-peers", strconv.Itoa(b.Idle+100))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer seed.stop()
 	p := seed.measured()
@@ -52,17 +39,18 @@ func (b *bench) idlePeers(c client) (values, error) {
 	defer cancel()
 	cpu, began := p.cpu(), time.Now()
 	if err := w.gather(ctx, 1, b.Idle, seedAddr, b.mid.swarm, idler); err != nil {
-		return nil, err
+		return err
 	}
 	join, joinCPU := time.Since(began).Seconds(), p.cpu()-cpu
 	time.Sleep(b.settle())
 	busy := p.busy(3 * b.window())
 	if n := int(w.here.Load()); n < b.Idle {
-		return nil, fmt.Errorf("only %d of %d idle peers are still connected", n, b.Idle)
+		return fmt.Errorf("only %d of %d idle peers are still connected", n, b.Idle)
 	}
-	return values{
+	b.keep("idle", c.name, 0, values{
 		"anon_kib_per_peer": (p.anonNow() - empty) * 1024 / float64(b.Idle), "cpu_share": busy, "join_s": join, "join_cpu_s": joinCPU, "empty_anon_mib": empty,
-	}, nil
+	})
+	return nil
 }
 
 const smallSize = 64 << 10 // bytes of each of the many torrents

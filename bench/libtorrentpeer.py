@@ -11,7 +11,6 @@ settings.update({
     "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
     "aio_threads": 4, "hashing_threads": 2, "max_queued_disk_bytes": 64 << 20, "max_allowed_in_request_queue": 10000,
     "max_out_request_queue": 1500, "suggest_mode": 0, "mmap_file_size_cutoff": 1 << 30, "smooth_connects": False,
-    "connections_limit": 50000, "max_peerlist_size": 0, "inactivity_timeout": 600, "peer_timeout": 120,
 })
 session = lt.session(settings)
 r, w = os.pipe()

@@ -27,8 +27,9 @@ type line struct {
 // chunk is how much is put on a line at a time, in bytes.
 const chunk = 16 << 10
 
-// depth is how many chunks may be on their way: what fills the line, and as much in the queue before it.
-func (l *line) depth() int { return max(int(2*l.rate*l.delay.Seconds())/chunk, 1) }
+// depth is how many chunks may be on their way when the far end takes none: several times what fills the line and its queue, as most are
+// smaller than they could be.
+func (l *line) depth() int { return max(8*int(2*l.rate*l.delay.Seconds())/chunk, 1024) }
 
 // send returns when n bytes that are ready now come out at the far end.
 func (l *line) send(now time.Time, n int) time.Time {
@@ -48,14 +49,15 @@ type packet struct {
 
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// carry moves bytes from src to dst at the line's rate and delay until either ends, and counts those that came out. When the line
-// and its queue are full it does not read, which the sender notices.
+// carry moves bytes from src to dst at the line's rate and delay until either ends, and counts those that came out. The queue before
+// the line holds as much as the line itself; when it is full nothing is read, which the sender notices.
 func (l *line) carry(dst io.Writer, src io.Reader, passed *atomic.Int64) {
 	queue := make(chan packet, l.depth())
 	gone := make(chan struct{}) // dst takes no more
 	go func() {
 		defer close(queue)
 		for {
+			time.Sleep(time.Until(l.free.Add(-l.delay)))
 			b := chunks.Get().(*[chunk]byte)
 			n, err := src.Read(b[:])
 			if n > 0 {

@@ -43,31 +43,51 @@ func TestLineDelaysAndLimits(t *testing.T) {
 	})
 }
 
-// A line that is full does not read on: the sender notices.
+// What is ready goes onto the line as long as its queue has room, in whatever pieces it comes, and no longer.
 func TestLineHoldsBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &line{rate: 1 << 20, delay: 50 * time.Millisecond}
-		near, src := net.Pipe()
-		dst, far := net.Pipe()
-		var passed, sent atomic.Int64
-		go l.carry(dst, src, &passed)
-		go func() {
-			for {
-				n, err := near.Write(make([]byte, chunk))
-				sent.Add(int64(n))
-				if err != nil {
-					return
+	const rate, delay = 1 << 20, 50 * time.Millisecond
+	for name, c := range map[string]struct {
+		part int
+		read bool // at the far end
+		most int64
+	}{
+		"all is read":      {chunk, true, rate/10 + rate/1000},
+		"in little pieces": {1000, true, rate/10 + rate/1000},
+		"nothing is read":  {chunk, false, 1024*chunk + chunk},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, src := net.Pipe()
+				dst, far := net.Pipe()
+				var passed, sent atomic.Int64
+				go (&line{rate: rate, delay: delay}).carry(dst, src, &passed)
+				go func() {
+					for {
+						n, err := near.Write(make([]byte, c.part))
+						sent.Add(int64(n))
+						if err != nil {
+							return
+						}
+					}
+				}()
+				if c.read {
+					go func() { _, _ = io.Copy(io.Discard, far) }()
 				}
-			}
-		}()
-		time.Sleep(10 * time.Second) // nobody reads at the far end
-		if most := int64(l.depth()+2) * chunk; sent.Load() > most || sent.Load() < most/2 {
-			t.Errorf("%d bytes are on the line, want at most %d", sent.Load(), most)
-		}
-		near.Close()
-		src.Close()
-		far.Close()
-	})
+				time.Sleep(time.Minute)
+				under := sent.Load() - passed.Load()
+				if least := c.most - 3*chunk; under > c.most+2*chunk || under < least {
+					t.Errorf("%d bytes are on the line, want %d to %d", under, least, c.most+2*chunk)
+				}
+				if want := int64(rate*(time.Minute-delay)/time.Second) - 2*chunk; c.read && passed.Load() < want {
+					t.Errorf("%d bytes came out, want %d", passed.Load(), want)
+				}
+				near.Close()
+				src.Close()
+				far.Close()
+				time.Sleep(time.Second) // for what sleeps to notice
+			})
+		})
+	}
 }
 
 func TestLineIdlesWithoutCredit(t *testing.T) {

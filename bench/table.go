@@ -104,8 +104,8 @@ func table(p params, s samples) []row {
 	}
 	row(10).add(figure{Unit: "%", Value: 100 * s.median("relay", "shoal", "share"), Must: 90, Aim: 95})
 	row(11).add(figure{Unit: "MiB", Value: s.median("pair", "shoal", "leech_anon_mib"), Must: 80, Aim: 48, AtMost: true, Note: each(s, "pair", "leech_anon_mib", "%.0f MiB")})
-	row(12).add(figure{Name: "memory a peer", Unit: "KiB", Value: s.median("idle", "shoal", "anon_kib_per_peer"), Must: 10, Aim: 6, AtMost: true, Note: each(s, "idle", "anon_kib_per_peer", "%.1f KiB")})
-	row(12).add(figure{Name: "processor", Unit: "%", Value: 100 * s.median("idle", "shoal", "cpu_share"), Must: 3, AtMost: true, Note: each(s, "idle", "cpu_share", "%.3f cores")})
+	row(12).add(figure{Name: "memory a peer", Unit: "KiB", Value: s.median("idle", "shoal", "anon_kib_per_peer"), Must: 10, Aim: 6, AtMost: true})
+	row(12).add(figure{Name: "processor", Unit: "%", Value: 100 * s.median("idle", "shoal", "cpu_share"), Must: 3, AtMost: true})
 	row(13).add(figure{Name: "memory a torrent", Unit: "KiB", Value: s.median("torrents", "shoal", "anon_kib_per_torrent"), Must: 8, Aim: 4, AtMost: true, Note: each(s, "torrents", "anon_kib_per_torrent", "%.1f KiB")})
 	row(13).add(figure{Name: "first start", Unit: "s", Value: s.median("torrents", "shoal", "start_s"), Must: 10, AtMost: true})
 	row(13).add(figure{Name: "later starts", Unit: "s", Value: s.median("torrents", "shoal", "restart_s"), Must: 10, AtMost: true})
