@@ -34,7 +34,7 @@ func run() error {
 	data := flag.String("data", ".", "folder of the content")
 	flag.Bool("seed", false, "all data is expected to be present; what is there is verified either way")
 	state := flag.String("state", "", "folder where torrents and what is checked are remembered; empty: nowhere")
-	maxPeers := flag.Int("max-peers", 0, "most connections, of each torrent and of all; 0: as the engine chooses")
+	maxPeers := flag.Int("max-peers", 0, "most connections of all torrents together; 0: as the engine chooses")
 	memory := flag.String("memprofile", "", "write a heap profile to this file at the end")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
@@ -88,7 +88,7 @@ func writeHeap(path string) error {
 type peer struct {
 	session  *session.Session
 	data     string
-	maxPeers int
+	maxPeers int // of each torrent
 	torrents map[string]*torrent.Torrent
 
 	mu sync.Mutex // of standard output
