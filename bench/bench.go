@@ -162,10 +162,10 @@ func (b *bench) quiet(pages int64) (float64, error) {
 }
 
 // sha1Rate is what SHA-1 allows: 10^6 bytes/s of Go's on all cores at once, from buffers that stay in the caches, over as many bytes as
-// the content has.
+// the content has and at least 1 GiB.
 func sha1Rate(bytes int64) float64 {
 	cores := runtime.NumCPU()
-	rounds := max(int(bytes)/cores>>20, 1)
+	rounds := int(max(bytes, 1<<30)) / cores >> 20
 	began := time.Now()
 	var wg sync.WaitGroup
 	for range cores {
