@@ -84,7 +84,7 @@ func (r *report) print(w io.Writer) {
 	for _, c := range r.cells() {
 		fmt.Fprintln(t, strings.Join(c[:7], "\t"))
 	}
-	t.Flush()
+	_ = t.Flush() // a terminal that is gone is no result that is lost
 }
 
 // cells are the table's lines, one for each figure: the row's number and work, what the figure is, its value, the goals, how good it is,
