@@ -389,6 +389,14 @@ func TestExtensionsOfThePeer(t *testing.T) {
 	}
 }
 
+func TestRequestsAreServedWhilePayloadIsSlow(t *testing.T) {
+	connect(t, 0, Config{Fast: true}, func(p *pair) {
+		p.c.Unchoke()
+		p.send(wire.AppendPieceHeader(append(request(0, 0), request(0, 1)...), 3, 0, 16<<10))
+		p.hears(time.Second, "unchoke", "piece 0/0", "piece 0/1")
+	})
+}
+
 func TestEventsInOrder(t *testing.T) {
 	connect(t, 0, Config{Fast: true}, func(p *pair) {
 		b := append(wire.AppendBitfield(nil, []byte{0xf0}), wire.AppendUnchoke(nil)...)

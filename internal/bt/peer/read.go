@@ -97,8 +97,8 @@ func (r *reader) loop() error {
 
 // block lends a block for a payload. Before it waits it hands on what it holds, for others may wait for that.
 func (r *reader) block() *block.Block {
+	r.answer() // the payload may be long in coming
 	if !r.cfg.Down.Unlimited() {
-		r.answer()
 		r.flush()
 		if !r.cfg.Down.Wait(r.done, block.Size) {
 			return nil
@@ -107,7 +107,6 @@ func (r *reader) block() *block.Block {
 	if b := r.cfg.Blocks.TryGet(); b != nil {
 		return b
 	}
-	r.answer()
 	r.flush()
 	return r.cfg.Blocks.Get(r.done)
 }
