@@ -10,6 +10,7 @@ package peer
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +82,7 @@ type Conn struct {
 	paid    int      // bytes that the upload limit has let pass and that are not sent yet
 	span    int      // bytes to serve at a time; follows the speed of the connection
 
-	peerExt map[string]uint8 // ids under which the peer wants extension messages; of the loop
+	peerExt [len(extensions)]uint8 // ids under which the peer wants extension messages, by ours; of the loop
 }
 
 type upload struct {
@@ -199,16 +200,20 @@ func (c *Conn) isAllowed(piece uint32) bool {
 
 // SetExtensions remembers the ids that the peer's extension handshake gave; an id of 0 turns one off (BEP 10).
 func (c *Conn) SetExtensions(m map[string]uint8) {
-	if c.peerExt == nil {
-		c.peerExt = map[string]uint8{}
-	}
-	for name, id := range m {
-		c.peerExt[name] = id
+	for ours, name := range extensions {
+		if id, ok := m[name]; ok {
+			c.peerExt[ours] = id
+		}
 	}
 }
 
 // Extension returns the id under which the peer wants messages of an extension, 0 if it does not.
-func (c *Conn) Extension(name string) uint8 { return c.peerExt[name] }
+func (c *Conn) Extension(name string) uint8 {
+	if i := slices.Index(extensions[:], name); i > 0 {
+		return c.peerExt[i]
+	}
+	return 0
+}
 
 // errFlood is why a peer that queues without end is dropped.
 var errFlood = errors.New("peer asks for far more than it may (reqq, BEP 10)")

@@ -372,6 +372,31 @@ func TestAnUnreadablePieceEndsTheConnection(t *testing.T) {
 	})
 }
 
+func TestExtensionsOfThePeer(t *testing.T) {
+	c := New(Config{})
+	c.SetExtensions(map[string]uint8{wire.ExtPEX: 9, wire.ExtMetadata: 3, "": 5, "ut_holepunch": 4})
+	c.SetExtensions(map[string]uint8{wire.ExtPEX: 0, wire.ExtDontHave: 7})
+	for name, want := range map[string]uint8{wire.ExtPEX: 0, wire.ExtMetadata: 3, wire.ExtDontHave: 7, wire.ExtUploadOnly: 0, "ut_holepunch": 0, "": 0} {
+		if got := c.Extension(name); got != want {
+			t.Errorf("%q has id %d, want %d", name, got, want)
+		}
+	}
+	if m := OurExtensions(true); len(m) != 3 || m[wire.ExtPEX] != 0 {
+		t.Errorf("for a private torrent we offer %v", m)
+	}
+	if m := OurExtensions(false); len(m) != 4 || m[wire.ExtPEX] != idPEX {
+		t.Errorf("we offer %v", m)
+	}
+}
+
+func TestRequestsAreServedWhilePayloadIsSlow(t *testing.T) {
+	connect(t, 0, Config{Fast: true}, func(p *pair) {
+		p.c.Unchoke()
+		p.send(wire.AppendPieceHeader(append(request(0, 0), request(0, 1)...), 3, 0, 16<<10))
+		p.hears(time.Second, "unchoke", "piece 0/0", "piece 0/1")
+	})
+}
+
 func TestEventsInOrder(t *testing.T) {
 	connect(t, 0, Config{Fast: true}, func(p *pair) {
 		b := append(wire.AppendBitfield(nil, []byte{0xf0}), wire.AppendUnchoke(nil)...)

@@ -3,6 +3,7 @@ package peer
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"shoal/internal/block"
@@ -19,11 +20,28 @@ const (
 	idDontHave
 )
 
-// OurExtensions is M of our extension handshake. PEX is left out for private torrents (BEP 27).
+// extensions are their names, by the ids that we give them.
+var extensions = [...]string{
+	idPEX: wire.ExtPEX, idMetadata: wire.ExtMetadata, idUploadOnly: wire.ExtUploadOnly, idDontHave: wire.ExtDontHave,
+}
+
+// OurExtensions is M of our extension handshake, not to be changed. PEX is left out for private torrents (BEP 27).
 func OurExtensions(private bool) map[string]uint8 {
-	m := map[string]uint8{wire.ExtMetadata: idMetadata, wire.ExtUploadOnly: idUploadOnly, wire.ExtDontHave: idDontHave}
-	if !private {
-		m[wire.ExtPEX] = idPEX
+	if private {
+		return privateExtensions
+	}
+	return publicExtensions
+}
+
+var publicExtensions, privateExtensions = offer(), offer(idPEX)
+
+// offer returns the ids of all extensions but some.
+func offer(but ...int) map[string]uint8 {
+	m := map[string]uint8{}
+	for id, name := range extensions {
+		if name != "" && !slices.Contains(but, id) {
+			m[name] = uint8(id)
+		}
 	}
 	return m
 }
@@ -31,12 +49,18 @@ func OurExtensions(private bool) map[string]uint8 {
 // maxBatch is how many events are posted at once at the most.
 const maxBatch = 64
 
+// batches are short until somebody needs a longer one.
+var batches = sync.Pool{New: func() any {
+	b := make([]swarm.Event, 0, 4)
+	return &b
+}}
+
 // reader is the state of the reading goroutine.
 type reader struct {
 	*Conn
 	dec   *wire.Decoder
-	batch []swarm.Event
-	asked bool // requests or answers to them are queued: Flush is due
+	batch *[]swarm.Event // nil while empty: most peers are idle
+	asked bool           // requests or answers to them are queued: Flush is due
 }
 
 func (c *Conn) read() {
@@ -56,11 +80,11 @@ func (r *reader) loop() error {
 	var m wire.Message
 	for {
 		if r.dec.Buffered() == 0 {
+			r.dec.Idle()
 			r.answer()
 			if !r.flush() {
 				return errLoopGone
 			}
-			r.dec.Idle()
 		}
 		if err := r.dec.Next(&m); err != nil {
 			return err
@@ -73,8 +97,8 @@ func (r *reader) loop() error {
 
 // block lends a block for a payload. Before it waits it hands on what it holds, for others may wait for that.
 func (r *reader) block() *block.Block {
+	r.answer() // the payload may be long in coming
 	if !r.cfg.Down.Unlimited() {
-		r.answer()
 		r.flush()
 		if !r.cfg.Down.Wait(r.done, block.Size) {
 			return nil
@@ -83,7 +107,6 @@ func (r *reader) block() *block.Block {
 	if b := r.cfg.Blocks.TryGet(); b != nil {
 		return b
 	}
-	r.answer()
 	r.flush()
 	return r.cfg.Blocks.Get(r.done)
 }
@@ -107,8 +130,11 @@ func (r *reader) spare(into []*block.Block) int {
 // add puts an event into the batch.
 func (r *reader) add(e swarm.Event) {
 	e.Peer = r.cfg.ID
-	r.batch = append(r.batch, e)
-	if len(r.batch) >= maxBatch {
+	if r.batch == nil {
+		r.batch = batches.Get().(*[]swarm.Event)
+	}
+	*r.batch = append(*r.batch, e)
+	if len(*r.batch) >= maxBatch {
 		r.answer()
 		r.flush()
 	}
@@ -116,18 +142,21 @@ func (r *reader) add(e swarm.Event) {
 
 // flush posts the batch. If the loop has ended, it releases the blocks and reports false.
 func (r *reader) flush() bool {
-	if len(r.batch) == 0 {
+	if r.batch == nil {
 		return true
 	}
+	events := *r.batch
 	r.heard.Store(time.Now().UnixNano())
-	ok := r.cfg.Post(r.batch...)
+	ok := r.cfg.Post(events...)
 	if !ok {
-		for _, e := range r.batch {
+		for _, e := range events {
 			e.Block.Release()
 		}
 	}
-	clear(r.batch)
-	r.batch = r.batch[:0]
+	clear(events)
+	*r.batch = events[:0]
+	batches.Put(r.batch)
+	r.batch = nil
 	return ok
 }
 

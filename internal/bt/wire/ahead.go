@@ -14,7 +14,7 @@ type VectorReader interface {
 }
 
 // maxAhead is the most piece messages that are read at a time beyond the current one.
-const maxAhead = 32
+const maxAhead = 16
 
 // slotLen is the length of a piece message of a whole block.
 const slotLen = PieceHeaderLen + block.Size
