@@ -765,6 +765,9 @@ func TestSuperSeed(t *testing.T) {
 		}
 		return out
 	}
+	x.join(9) // the first, which may stay alone
+	x.want(1, SendHaveNone, 9)
+	x.want(superFirst, SendHave, 9)
 	x.join(1)
 	x.join(2)
 	x.want(1, SendHaveNone, 1)
@@ -798,7 +801,7 @@ func TestSuperSeed(t *testing.T) {
 	if lost := append(a, more...); len(again) != 1 || !slices.Contains(lost, again[0]) {
 		t.Errorf("%v shown again, of %v", again, lost)
 	}
-	// One that stands still is helped; two, so that it is not alone.
+	// One that stands still is helped.
 	x.join(3)
 	shown(3)
 	x.say(2, NotInterested)

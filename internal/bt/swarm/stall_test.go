@@ -87,7 +87,7 @@ func TestSeedsHearOfPiecesLater(t *testing.T) {
 
 // Pieces that only choked peers were shown go to those that are served, once nothing else is left.
 func TestSuperSeedShowsPiecesOfTheChokedToOthers(t *testing.T) {
-	x := play(t, Config{Slots: 1}, 4, 1, upTo(4)...)
+	x := play(t, Config{Slots: 1}, superFirst+4, 1, upTo(superFirst+4)...)
 	x.join(1)
 	x.say(1, Interested)
 	x.join(2)
@@ -105,12 +105,35 @@ func TestSuperSeedShowsPiecesOfTheChokedToOthers(t *testing.T) {
 	}
 }
 
+// A second leecher may come when the first was shown everything, for it was alone: the newcomer is shown pieces that it lacks.
+func TestSuperSeedBeginsAnew(t *testing.T) {
+	x := play(t, Config{}, superFirst+4, 1, upTo(superFirst+4)...)
+	x.join(1)
+	x.wait(2 * superAlone)
+	x.want(superFirst+4, SendHave, 1)
+	if x.s.Hiding() {
+		t.Error("pieces are hidden from a single leecher")
+	}
+	x.step(Event{Kind: Have, Peer: 1, Piece: 5})
+	x.join(2)
+	if e := x.want(superChoked, SendHave, 2); e[0].Piece == 5 || !x.s.Hiding() {
+		t.Errorf("shown %v", e)
+	}
+	for i := range int32(superFirst + 3) {
+		x.step(Event{Kind: Have, Peer: 1, Piece: i})
+	}
+	x.step(Event{Kind: Have, Peer: 2, Piece: superFirst + 3})
+	x.wait(superOut + time.Second)
+	x.join(3) // what it lacks the others have
+	x.want(1, SendHaveAll, 3)
+}
+
 func TestSuperSeedEndsWhenAllIsOut(t *testing.T) {
-	x := play(t, Config{}, 2, 1, upTo(2)...)
+	x := play(t, Config{}, superFirst+1, 1, upTo(superFirst+1)...)
 	x.join(1)
 	x.join(2)
-	for id := ident.Peer(1); id <= 2; id++ {
-		for _, e := range x.want(1, SendHave, id) {
+	for id, n := range map[ident.Peer]int{1: superFirst, 2: 1} {
+		for _, e := range x.want(n, SendHave, id) {
 			x.step(Event{Kind: Have, Peer: id, Piece: e.Piece})
 		}
 	}

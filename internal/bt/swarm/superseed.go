@@ -29,6 +29,7 @@ type shown struct {
 const (
 	superChoked    = 1 // pieces that a choked peer is shown, for its interest
 	superWindow    = 2
+	superFirst     = 8 // of the first leecher, which may stay alone
 	superMaxWindow = 128
 	superOut       = 5 * time.Second  // all pieces are out for so long, and nobody is complete: they want a full seed
 	superBusy      = 0.75             // of the peak of our upload rate: beyond it nobody needs help
@@ -43,8 +44,8 @@ func (s *Swarm) superJoin(now time.Duration, p *peer) bool {
 		return false
 	}
 	if s.super == nil {
-		if s.live > 1 {
-			return false // the others were shown everything already
+		if s.superAllOut() && s.live > 1 {
+			return false // others have it all among them
 		}
 		n := s.lay.Pieces()
 		s.super = &superSeed{order: make([]int32, n), by: make([]uint8, n), since: now, missing: now}
@@ -54,6 +55,9 @@ func (s *Swarm) superJoin(now time.Duration, p *peer) bool {
 		s.rng.Shuffle(n, func(i, j int) { o := s.super.order; o[i], o[j] = o[j], o[i] })
 	}
 	p.shown = &shown{pieces: map[int32]bool{}, window: superWindow, last: now}
+	if s.live <= 1 {
+		p.shown.window = superFirst
+	}
 	return true
 }
 
@@ -75,7 +79,7 @@ func (s *Swarm) superHave(now time.Duration, p *peer, piece int32) {
 // from fetching them, so it gets few.
 func (s *Swarm) superShow(p *peer) {
 	window := p.shown.window
-	if p.weChoke {
+	if p.weChoke && s.live > 1 {
 		window = superChoked
 	}
 	for len(p.shown.pieces) < window {
