@@ -17,6 +17,7 @@ import (
 	"shoal/internal/bt/peer"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/bt/tracker"
 	"shoal/internal/ident"
 	"shoal/internal/netx"
 	"shoal/internal/rate"
@@ -30,6 +31,9 @@ const (
 	DefaultMaxDials = 50
 	dialTimeout     = 10 * time.Second
 	maxHandshakes   = 200 // strangers that may be saying who they are at once
+	maxOpening      = 8   // torrents whose files are being opened at once
+	maxSeeking      = 200 // announces under way of torrents that look for peers
+	maxSeeding      = 100 // and of seeds
 )
 
 // Config sets a session up. The zero value of a field means its default.
@@ -51,6 +55,7 @@ type Config struct {
 // Session is the engine. Its methods are safe for concurrent use.
 type Session struct {
 	cfg    Config
+	shared torrent.Shared
 	id     ident.PeerID
 	pool   *block.Pool
 	store  storage.Store
@@ -58,6 +63,7 @@ type Session struct {
 	up     *rate.Limiter
 	ln     net.Listener
 	client *http.Client
+	asks   *tracker.Client
 	dials  chan struct{} // a slot for each dial under way
 	greets chan struct{} // and for each incoming handshake
 	ctx    context.Context
@@ -94,6 +100,7 @@ func New(cfg Config) (*Session, error) {
 		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory),
 		down: rate.New(cfg.Down, nil), up: rate.New(cfg.Up, nil),
 		client: netx.HTTPClient(cfg.Network, netx.HTTPOptions{UserAgent: cfg.Client}),
+		asks:   tracker.NewClient(cfg.Network, tracker.ClientOptions{UserAgent: cfg.Client}),
 		dials:  make(chan struct{}, cfg.MaxDials), greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{},
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
@@ -112,7 +119,18 @@ func New(cfg Config) (*Session, error) {
 		s.ln = ln
 		s.wg.Go(s.accept)
 	}
+	s.share()
 	return s, nil
+}
+
+// share fills in what all torrents share.
+func (s *Session) share() {
+	h := &s.shared
+	h.PeerID, h.Port, h.Store, h.Blocks, h.Dial, h.Client, h.Version = s.id, s.Port(), s.store, s.pool, s.dial, s.client, s.cfg.Client
+	h.Opening, h.Seeking, h.Seeding = torrent.NewGate(maxOpening), torrent.NewGate(maxSeeking), torrent.NewGate(maxSeeding)
+	if s.cfg.LANFree {
+		h.Exempt = isLocal
+	}
 }
 
 func orDefault[T comparable](v, def T) T {
@@ -195,14 +213,8 @@ func (s *Session) hear(c net.Conn) {
 	e.t.Incoming(c, theirs)
 }
 
-// connections counts the peers of all torrents as they last said, which may be a second ago.
-func (s *Session) connections() int {
-	n := 0
-	for _, t := range s.Torrents() {
-		n += t.Status().Swarm.Peers
-	}
-	return n
-}
+// connections returns how many peers all torrents together have.
+func (s *Session) connections() int { return int(s.shared.Connections.Load()) }
 
 // dial connects to a peer, if fewer than the most allowed are connected and being dialled.
 func (s *Session) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {

@@ -56,12 +56,9 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	}
 	hash := spec.InfoHash
 	cfg := &torrent.Config{
-		PeerID: s.id, Port: s.Port(), Store: s.store, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate,
-		Recheck: spec.Recheck, Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Blocks: s.pool, Dial: s.dial,
-		Client: s.client, Version: s.cfg.Client, Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
-	}
-	if s.cfg.LANFree {
-		cfg.Exempt = isLocal
+		Shared: &s.shared, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate, Recheck: spec.Recheck,
+		Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Sequential: spec.Sequential,
+		WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
 	}
 	tiers := spec.Trackers
 	if t := spec.Torrent; t != nil {
@@ -78,8 +75,8 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 		cfg.Peers = append(cfg.Peers, discovery.Peer{Addr: p, Source: discovery.Static})
 	}
 	if len(tiers) > 0 && !spec.NoTrackers {
-		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers, UserAgent: s.cfg.Client}
-		cfg.Finders = append(cfg.Finders, tracker.New(s.cfg.Network, tiers, opts))
+		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers}
+		cfg.Finders = append(cfg.Finders, tracker.New(s.asks, tiers, opts))
 	}
 	cfg.Swarm = s.swarmConfig(spec)
 	return cfg, nil

@@ -168,6 +168,11 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	return e
 }
 
+// Rest gives back the memory that a swarm without peers does not need.
+func (s *Swarm) Rest() {
+	s.peers, s.slots, s.effects, s.thirsty, s.blocks = nil, nil, nil, nil, nil
+}
+
 func (s *Swarm) emit(e Effect) { s.effects = append(s.effects, e) }
 
 func (s *Swarm) peer(id ident.Peer) *peer {

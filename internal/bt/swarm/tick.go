@@ -122,6 +122,18 @@ func (s *Swarm) dial(now time.Duration) {
 	}
 }
 
+// NextDial returns when Tick will have somebody to dial, if nothing happens before; ok is false if never. It is 0 while a dial is
+// under way. A seed without peers does not go on dialling who does not answer: it is dialled by those who need it.
+func (s *Swarm) NextDial() (at time.Duration, ok bool) {
+	switch {
+	case s.dials > 0:
+		return 0, true
+	case s.paused:
+		return 0, false
+	}
+	return s.list.Due(s.Complete(), s.done)
+}
+
 // connected returns how many peers there are, without web seeds and those being dropped.
 func (s *Swarm) connected() int {
 	n := len(s.peers)

@@ -42,13 +42,10 @@ func (t *Torrent) learned(info *metainfo.Info) {
 	}
 }
 
-// open opens the files, which may take a while, in a goroutine.
+// open opens the files, which may take a while, in a goroutine, when it is the torrent's turn.
 func (t *Torrent) open() {
 	t.phase = Opening
 	close(t.known)
-	if t.cfg.Learned != nil {
-		t.cfg.Learned(Learned{t.info, t.hashes})
-	}
 	t.wanted = make([]bool, len(t.info.Layout.Files))
 	for i := range t.wanted {
 		t.wanted[i] = true
@@ -66,11 +63,19 @@ func (t *Torrent) open() {
 		NewSum: func() storage.Sum { return t.hashes.NewSum() },
 		Done:   t.storageDone,
 	}
-	t.goes(func() {
-		h, err := t.cfg.Store.Open(spec)
-		if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: openedStore{h, err}}) && err == nil {
-			h.Close()
-		}
+	learned, what := t.cfg.Learned, Learned{t.info, t.hashes}
+	t.cfg.Layers, t.cfg.Paths, t.cfg.Select, t.cfg.Learned = nil, nil, nil, nil // they have served, and may be large
+	t.enter(t.cfg.Opening, func(leave func()) {
+		t.goes(func() {
+			if learned != nil {
+				learned(what)
+			}
+			h, err := t.cfg.Store.Open(spec)
+			leave()
+			if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: openedStore{h, err}}) && err == nil {
+				h.Close()
+			}
+		})
 	})
 }
 
@@ -203,7 +208,10 @@ func (t *Torrent) completed() {
 	t.countAll(t.now()) // whoever waits for the end reads totals that are whole
 	t.publish()
 	if t.sw.Complete() {
-		closeOnce(t.complete)
+		for _, f := range t.cfg.Finders {
+			f.Completed()
+		}
+		t.tickFinders()
 	}
 	closeOnce(t.finished)
 	t.tickWeb(t.now())
