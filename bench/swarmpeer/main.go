@@ -4,11 +4,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -31,6 +33,9 @@ func run() error {
 	listen := flag.String("listen", "127.0.0.1:0", "address and port for peers")
 	data := flag.String("data", ".", "folder of the content")
 	flag.Bool("seed", false, "all data is expected to be present; what is there is verified either way")
+	state := flag.String("state", "", "folder where torrents and what is checked are remembered; empty: nowhere")
+	maxPeers := flag.Int("max-peers", 0, "most connections of all torrents together; 0: as the engine chooses")
+	memory := flag.String("memprofile", "", "write a heap profile to this file at the end")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
 	if *profile != "" {
@@ -47,7 +52,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	s, err := session.New(session.Config{Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, Client: "shoal"})
+	s, err := session.New(session.Config{Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, State: *state, MaxPeers: *maxPeers,
+		Client: "shoal"})
 	if err != nil {
 		return err
 	}
@@ -59,9 +65,24 @@ func run() error {
 			fmt.Fprintln(os.Stderr, "swarmpeer:", err)
 		}
 	}
+	if *memory != "" {
+		if err := writeHeap(*memory); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	return s.Close(ctx)
+}
+
+func writeHeap(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	runtime.GC()
+	return pprof.Lookup("heap").WriteTo(f, 0)
 }
 
 type peer struct {
@@ -98,7 +119,7 @@ func (p *peer) add(path, name string) error {
 	if err != nil {
 		return err
 	}
-	mi, err := metainfo.Parse(b)
+	mi, err := metainfo.Parse(bytes.Clone(b)) // without the room to spare that ReadFile leaves
 	if err != nil {
 		return err
 	}

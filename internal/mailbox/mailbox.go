@@ -6,10 +6,9 @@ import "sync"
 // Box queues values for one receiver. Senders append to a slice under a mutex and the receiver swaps the slice
 // whole, so that a batch costs one lock on each side. The zero value is not usable; use New.
 type Box[T any] struct {
-	wake chan struct{} // one slot: set while queue may hold something
-
 	mu     sync.Mutex
-	room   sync.Cond // the queue of a full box was taken, or the box closed
+	wake   chan struct{} // one slot: set while queue may hold something; nil until the receiver asks for it
+	room   sync.Cond     // the queue of a full box was taken, or the box closed
 	queue  []T
 	spare  []T
 	limit  int
@@ -19,7 +18,7 @@ type Box[T any] struct {
 
 // New returns a box in which Put waits while limit or more values are queued.
 func New[T any](limit int) *Box[T] {
-	b := &Box[T]{wake: make(chan struct{}, 1), limit: limit}
+	b := &Box[T]{limit: limit}
 	b.room.L = &b.mu
 	return b
 }
@@ -55,18 +54,28 @@ func (b *Box[T]) append(v []T) bool {
 	}
 	rest := b.rest
 	b.rest = nil
-	b.mu.Unlock()
-	switch {
-	case rest != nil:
-		rest()
-	case first:
+	if first {
 		b.signal()
+	}
+	b.mu.Unlock()
+	if rest != nil {
+		rest()
 	}
 	return true
 }
 
-// Wake returns the channel that has a value when something may be queued. Only the receiver reads it.
-func (b *Box[T]) Wake() <-chan struct{} { return b.wake }
+// Wake returns the channel that has a value when something may be queued. Only the receiver reads it; it is another after a rest.
+func (b *Box[T]) Wake() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wake == nil {
+		b.wake = make(chan struct{}, 1)
+		if len(b.queue) > 0 {
+			b.signal()
+		}
+	}
+	return b.wake
+}
 
 // Take returns everything queued, oldest first, or nil. The slice is the receiver's until its next Take.
 func (b *Box[T]) Take() []T {
@@ -90,7 +99,7 @@ func (b *Box[T]) Rest(wake func()) bool {
 	if len(b.queue) > 0 {
 		return false
 	}
-	b.queue, b.spare, b.rest = nil, nil, wake
+	b.queue, b.spare, b.wake, b.rest = nil, nil, nil, wake
 	return true
 }
 
@@ -102,6 +111,7 @@ func (b *Box[T]) Close() {
 	b.room.Broadcast()
 }
 
+// signal is called with mu held.
 func (b *Box[T]) signal() {
 	select {
 	case b.wake <- struct{}{}:

@@ -140,7 +140,7 @@ func (l *ledger) setAside(files []int, aside bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range files {
-		l.v.aside[f] = aside
+		l.v.setAside(f, aside)
 	}
 	l.write(func(b []byte) []byte {
 		for _, f := range files {

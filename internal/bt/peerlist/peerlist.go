@@ -48,7 +48,7 @@ type List struct {
 
 // New returns an empty list.
 func New() *List {
-	return &List{byAddr: map[netip.AddrPort]*entry{}, banned: map[netip.Addr]bool{}}
+	return &List{}
 }
 
 // SetSelf tells our own address as others see it, which orders candidates (BEP 40).
@@ -76,6 +76,9 @@ func (l *List) Add(p discovery.Peer) bool {
 	}
 	if len(l.all) >= Max && !l.evict() {
 		return false
+	}
+	if l.byAddr == nil {
+		l.byAddr = map[netip.AddrPort]*entry{}
 	}
 	e := &entry{addr: addr, source: p.Source, priority: Priority(l.self, addr)}
 	l.byAddr[addr] = e
@@ -215,6 +218,9 @@ func (l *List) Ban(host netip.Addr) {
 	if len(l.bans) >= maxBanned {
 		delete(l.banned, l.bans[0])
 		l.bans = l.bans[1:]
+	}
+	if l.banned == nil {
+		l.banned = map[netip.Addr]bool{}
 	}
 	l.banned[host] = true
 	l.bans = append(l.bans, host)

@@ -80,8 +80,6 @@ type entry struct {
 	t     *torrent.Torrent
 	hash  ident.InfoHash
 	names []ident.V1
-	down  *rate.Limiter
-	up    *rate.Limiter
 }
 
 // Errors of Add.
@@ -237,14 +235,22 @@ func isLocal(a netip.Addr) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 }
 
+// limiter returns the limit of a torrent below that of the session.
+func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
+	if bytesPerSecond == 0 {
+		return all
+	}
+	return rate.New(bytesPerSecond, all)
+}
+
 // Add starts a torrent from what the link, metadata or both say; see Spec.
 func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	cfg, err := s.configure(&spec)
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{hash: cfg.InfoHash, names: cfg.InfoHash.Swarms(), down: rate.New(spec.Down, s.down), up: rate.New(spec.Up, s.up)}
-	cfg.Down, cfg.Up = e.down, e.up
+	e := &entry{hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -106,6 +108,9 @@ func (s *Session) remember(t *metainfo.Torrent) {
 	b := t.Encode()
 	for _, name := range t.Info.Hash.Swarms() {
 		path := s.statePath(name, ".torrent")
+		if old, err := readBounded(path); err == nil && bytes.Equal(old, b) {
+			continue
+		}
 		tmp, err := os.CreateTemp(s.cfg.State, filepath.Base(path)+".*")
 		if err != nil {
 			return
@@ -151,7 +156,14 @@ func readBounded(path string) ([]byte, error) {
 	if fi.Size() > metainfo.MaxTorrent {
 		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, fi.Size(), int64(metainfo.MaxTorrent))
 	}
-	return os.ReadFile(path)
+	b := make([]byte, fi.Size()) // exactly: it may be kept for long
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 // newSeed makes the choices by chance differ from run to run.

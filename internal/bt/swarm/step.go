@@ -16,6 +16,7 @@ import (
 // Step takes one event. Events of peers that have left or are dropped are ignored, but for their
 // blocks, which are released.
 func (s *Swarm) Step(now time.Duration, e Event) {
+	s.rouse()
 	switch e.Kind {
 	case Joined:
 		s.joined(now, e)
@@ -114,7 +115,7 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 		p.pipe.target, p.pipe.least = webTarget, webTarget
 	}
 	p.pexNext, p.pexIn, p.markedAt = now+10*time.Second, now, now
-	for int(e.Peer) >= len(s.slots) {
+	for int(e.Peer) >= len(s.slots) { // the first of which nobody has
 		s.slots = append(s.slots, nil)
 	}
 	s.slots[e.Peer] = p

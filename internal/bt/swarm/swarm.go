@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/bitfield"
@@ -47,13 +48,15 @@ var (
 
 // Swarm is the state of one torrent among its peers. It has one owner.
 type Swarm struct {
-	cfg    Config
-	lay    *layout.Layout // nil until Begin
-	have   bitfield.Set
-	view   *bitfield.Shared // the same for readers in other goroutines
-	picker *picker.Picker   // nil while nothing is wanted or known
-	list   *peerlist.List
-	rng    *rand.Rand
+	cfg     Config
+	lay     *layout.Layout // nil until Begin
+	have    bitfield.Set
+	view    *bitfield.Shared  // the same for readers in other goroutines
+	picker  *picker.Picker    // nil while nothing is known, and at rest when nothing is missing; see Rest
+	prio    []picker.Priority // as last set; nil: all normal
+	inOrder bool
+	list    *peerlist.List
+	rng     *rand.Rand
 
 	peers    []*peer // in the order they joined
 	slots    []*peer // by ident.Peer
@@ -91,7 +94,7 @@ func New(cfg Config) *Swarm {
 	}
 	return &Swarm{
 		cfg: cfg, list: peerlist.New(), rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
-		slots: make([]*peer, 1), suspects: map[int32]*suspect{}, changes: 1,
+		changes: 1,
 	}
 }
 
@@ -133,7 +136,12 @@ func (s *Swarm) Done() bool { return s.done }
 func (s *Swarm) Complete() bool { return s.lay != nil && s.have.All() }
 
 // Missing returns how many wanted pieces are not there, and the bytes of data in them.
-func (s *Swarm) Missing() (pieces int, bytes int64) { return s.picker.Missing() }
+func (s *Swarm) Missing() (pieces int, bytes int64) {
+	if s.picker == nil {
+		return 0, 0
+	}
+	return s.picker.Missing()
+}
 
 // LeftBytes returns the bytes of data in all pieces that are not there, wanted or not.
 func (s *Swarm) LeftBytes() int64 {
@@ -168,9 +176,28 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	return e
 }
 
-// Rest gives back the memory that a swarm without peers does not need.
+// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing, that is all
+// but its totals and addresses.
 func (s *Swarm) Rest() {
-	s.peers, s.slots, s.effects, s.thirsty, s.blocks = nil, nil, nil, nil, nil
+	if len(s.peers) > 0 || len(s.effects) > 0 {
+		return
+	}
+	s.peers, s.slots, s.effects, s.thirsty, s.blocks, s.super = nil, nil, nil, nil, nil, nil
+	if s.done {
+		s.picker = nil
+	}
+}
+
+// rouse makes the picker again after a rest.
+func (s *Swarm) rouse() {
+	if s.picker != nil || s.lay == nil {
+		return
+	}
+	s.picker = picker.New(s.lay, s.have, s.cfg.Seed)
+	if s.prio != nil {
+		s.picker.SetPriorities(s.prio)
+	}
+	s.picker.SetSequential(s.inOrder)
 }
 
 func (s *Swarm) emit(e Effect) { s.effects = append(s.effects, e) }
@@ -231,7 +258,12 @@ func (s *Swarm) dropIfUseless(p *peer) {
 
 // SetPriorities changes how much each piece is wanted.
 func (s *Swarm) SetPriorities(now time.Duration, prio []picker.Priority) {
+	s.rouse()
 	s.picker.SetPriorities(prio)
+	s.prio = nil
+	if slices.ContainsFunc(prio, func(p picker.Priority) bool { return p != picker.Normal }) {
+		s.prio = slices.Clone(prio)
+	}
 	for _, p := range s.peers {
 		s.recount(p)
 	}
@@ -244,12 +276,15 @@ func (s *Swarm) SetPrivate() { s.cfg.Private = true }
 
 // SetSequential makes pieces be fetched in order.
 func (s *Swarm) SetSequential(on bool) {
+	s.rouse()
+	s.inOrder = on
 	s.picker.SetSequential(on)
 	s.wake()
 }
 
 // SetDeadline asks for a piece by a time; see picker.SetDeadline.
 func (s *Swarm) SetDeadline(piece int, at time.Duration) {
+	s.rouse()
 	wanted := s.picker.Wants(piece)
 	s.picker.SetDeadline(piece, int64(at))
 	if !wanted && s.picker.Wants(piece) {
@@ -265,7 +300,10 @@ func (s *Swarm) SetDeadline(piece int, at time.Duration) {
 }
 
 // ClearDeadline takes it back.
-func (s *Swarm) ClearDeadline(piece int) { s.picker.ClearDeadline(piece) }
+func (s *Swarm) ClearDeadline(piece int) {
+	s.rouse()
+	s.picker.ClearDeadline(piece)
+}
 
 // wake lets every peer be asked again.
 func (s *Swarm) wake() {
@@ -319,7 +357,7 @@ func (s *Swarm) Stats() Stats {
 	}
 	if s.lay != nil {
 		st.Have, st.Pieces = s.have.Count(), s.lay.Pieces()
-		st.Missing, st.MissingBytes = s.picker.Missing()
+		st.Missing, st.MissingBytes = s.Missing()
 		if st.Missing > 0 && s.seeds == 0 {
 			for i := range s.lay.Pieces() {
 				if s.picker.Wants(i) && s.picker.Availability(i) == 0 {

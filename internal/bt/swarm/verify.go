@@ -167,6 +167,9 @@ func (s *Swarm) bad(piece int, digests []storage.Digest) {
 	sus := s.suspects[int32(piece)]
 	if sus == nil && len(s.suspects) < maxSuspects {
 		sus = &suspect{}
+		if s.suspects == nil {
+			s.suspects = map[int32]*suspect{}
+		}
 		s.suspects[int32(piece)] = sus
 	}
 	if sus != nil && len(sus.attempts) < maxAttempts {

@@ -45,7 +45,7 @@ func (t *Torrent) learned(info *metainfo.Info) {
 // open opens the files, which may take a while, in a goroutine, when it is the torrent's turn.
 func (t *Torrent) open() {
 	t.phase = Opening
-	close(t.known)
+	t.known.set()
 	t.wanted = make([]bool, len(t.info.Layout.Files))
 	for i := range t.wanted {
 		t.wanted[i] = true
@@ -118,10 +118,12 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 	t.prioritise(now)
 	t.web = t.sites()
 	var check []int
-	present := h.Present()
-	for i := range t.info.Layout.Pieces() {
-		if present.Has(i) && !sound.Has(i) {
-			check = append(check, i)
+	if !sound.All() {
+		present := h.Present()
+		for i := range t.info.Layout.Pieces() {
+			if present.Has(i) && !sound.Has(i) {
+				check = append(check, i)
+			}
 		}
 	}
 	if len(check) == 0 {
@@ -141,9 +143,9 @@ func (t *Torrent) settle(now time.Duration) {
 		t.phase, t.seedingSince = Seeding, now
 	}
 	t.publish() // before anybody who waits for it looks
-	closeOnce(t.settled)
+	t.settled.set()
 	if t.phase == Seeding {
-		closeOnce(t.finished)
+		t.finished.set()
 	}
 	t.tickWeb(now)
 	t.find()
@@ -196,7 +198,7 @@ func (t *Torrent) tickDisk(now time.Duration) {
 func (t *Torrent) fail(err error) {
 	t.failure, t.phase = err, Failed
 	t.publish()
-	closeOnce(t.settled)
+	t.settled.set()
 }
 
 // completed notes that every wanted piece has come.
@@ -213,7 +215,7 @@ func (t *Torrent) completed() {
 		}
 		t.tickFinders()
 	}
-	closeOnce(t.finished)
+	t.finished.set()
 	t.tickWeb(t.now())
 	t.conns(func(_ ident.Peer, c *peer.Conn) {
 		if ext := c.Extension(wire.ExtUploadOnly); ext != 0 {
@@ -333,12 +335,4 @@ func (t *Torrent) withStore(f func(storage.Handle) error) error {
 		return errors.New("the content is not known yet")
 	}
 	return f(h)
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
-	}
 }

@@ -49,11 +49,12 @@ func (t *Torrent) handshake(name ident.V1) wire.Handshake {
 
 // dial connects to a candidate in a goroutine and posts the outcome. A hybrid's peer may know either name of the torrent.
 func (t *Torrent) dial(c swarm.Candidate) {
+	ctx := t.context()
 	t.goes(func() {
 		var err error
 		for _, name := range t.infoHash.Load().Swarms() {
 			var a arrival
-			if a, err = t.greet(c, name); err == nil {
+			if a, err = t.greet(ctx, c, name); err == nil {
 				if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: a}) {
 					a.conn.Close()
 				}
@@ -74,12 +75,12 @@ func (t *Torrent) dial(c swarm.Candidate) {
 // errGreeting wraps failures of a connection that stood.
 var errGreeting = errors.New("handshake failed")
 
-func (t *Torrent) greet(c swarm.Candidate, name ident.V1) (arrival, error) {
-	conn, err := t.cfg.Dial(t.ctx, c.Addr)
+func (t *Torrent) greet(ctx context.Context, c swarm.Candidate, name ident.V1) (arrival, error) {
+	conn, err := t.cfg.Dial(ctx, c.Addr)
 	if err != nil {
 		return arrival{}, err
 	}
-	stop := context.AfterFunc(t.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var upgrade ident.V1
 	if h := t.infoHash.Load(); h.HasV2() {

@@ -1,6 +1,7 @@
 package torrent
 
 import (
+	"slices"
 	"time"
 
 	"shoal/internal/bt/swarm"
@@ -12,7 +13,7 @@ import (
 
 // rest reports whether the loop is to end here, because the torrent rests. Then somebody else may own it already.
 func (t *Torrent) rest(now time.Duration) bool {
-	if t.ctx.Err() != nil || t.linked() {
+	if t.closing.Load() || t.linked() {
 		return false
 	}
 	t.hurry()
@@ -22,6 +23,9 @@ func (t *Torrent) rest(now time.Duration) bool {
 	}
 	t.rates = rates{at: now, down: t.rates.down, up: t.rates.up, lastDown: t.rates.lastDown}
 	t.links, t.free, t.touched = nil, nil, nil
+	if !slices.Contains(t.asking, true) {
+		t.ctx, t.cancel = nil, nil // nobody uses it: there is no dial under way either
+	}
 	t.sw.Rest()
 	t.publish()
 	if any {

@@ -57,22 +57,18 @@ func (st *Status) pass(d time.Duration) {
 
 // Info returns the content's description, nil until it is known.
 func (t *Torrent) Info() *metainfo.Info {
-	select {
-	case <-t.known:
-		return t.info
-	default:
+	if !t.known.isSet() {
 		return nil
 	}
+	return t.info
 }
 
 // Hashes returns the expected hashes, nil until the info is known.
 func (t *Torrent) Hashes() *metainfo.Hashes {
-	select {
-	case <-t.known:
-		return t.hashes
-	default:
+	if !t.known.isSet() {
 		return nil
 	}
+	return t.hashes
 }
 
 // Trackers returns what the places where peers are looked for say.

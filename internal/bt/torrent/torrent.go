@@ -88,21 +88,22 @@ type Torrent struct {
 	cfg   Config
 	box   *mailbox.Box[swarm.Event]
 	begun time.Time
-	ctx   context.Context // ends with the torrent
-	end   context.CancelFunc
-	ended chan struct{}  // closed when the loop and all it started are gone
+	ended latch          // the loop and all it started are gone
 	wg    sync.WaitGroup // goroutines that the loop started
 
+	closing  atomic.Bool
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
 	progress [3]atomic.Int64 // uploaded, downloaded, left
 	want     atomic.Int64    // WantPeers
-	known    chan struct{}   // closed when the info is known
-	settled  chan struct{}   // closed when existing data was checked, or the torrent failed
-	finished chan struct{}   // closed when every wanted piece is there
+	known    latch           // the info is known
+	settled  latch           // existing data was checked, or the torrent failed
+	finished latch           // every wanted piece is there
 
 	// The rest is the loop's own, and nobody's while the torrent rests.
 	sw           *swarm.Swarm
+	ctx          context.Context // see context
+	cancel       context.CancelFunc
 	links        []link // by ident.Peer
 	free         []ident.Peer
 	touched      []link // have something to flush
@@ -156,11 +157,9 @@ var ErrStopped = errors.New("the torrent was stopped")
 // New starts a torrent. It works until Close.
 func New(cfg Config) *Torrent {
 	t := &Torrent{
-		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(), ended: make(chan struct{}),
-		known: make(chan struct{}), settled: make(chan struct{}), finished: make(chan struct{}),
+		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(),
 		sw: swarm.New(cfg.Swarm), asking: make([]bool, len(cfg.Finders)), phase: Metadata,
 	}
-	t.ctx, t.end = context.WithCancel(context.Background())
 	ih := cfg.InfoHash
 	t.infoHash.Store(&ih)
 	t.publish()
@@ -176,8 +175,9 @@ func (t *Torrent) now() time.Duration { return time.Since(t.begun) }
 
 // run is the loop. It returns when the torrent ends or rests.
 func (t *Torrent) run() {
-	var tick *time.Ticker // once the loop has to wait
-	for t.ctx.Err() == nil {
+	var wake <-chan struct{} // once the loop has to wait
+	var tick *time.Ticker
+	for !t.closing.Load() {
 		now := t.now()
 		for _, e := range t.box.Take() {
 			t.step(now, e)
@@ -190,22 +190,22 @@ func (t *Torrent) run() {
 			return
 		}
 		if tick == nil {
-			tick = time.NewTicker(time.Second)
+			wake, tick = t.box.Wake(), time.NewTicker(time.Second)
 			defer tick.Stop()
 		}
 		select {
-		case <-t.box.Wake():
+		case <-wake:
 		case <-tick.C:
-		case <-t.ctx.Done():
 		}
 	}
 	t.stop()
-	close(t.ended)
+	t.ended.set()
 }
 
 // start begins with what is known.
 func (t *Torrent) start() {
 	t.sw.Step(0, swarm.Event{Kind: swarm.Found, Arg: t.cfg.Peers})
+	t.cfg.Peers = nil
 	if t.cfg.Info != nil {
 		t.learned(t.cfg.Info)
 	} else {
@@ -244,8 +244,9 @@ func (t *Torrent) announceGate() *Gate {
 
 // announce has a finder ask, and leaves the gate when it is done.
 func (t *Torrent) announce(finder int, leave func()) {
+	ctx := t.context()
 	t.goes(func() {
-		t.cfg.Finders[finder].Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
+		t.cfg.Finders[finder].Announce(ctx, finderView{t}, func(p []discovery.Peer) {
 			t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
 		})
 		leave()
@@ -282,6 +283,14 @@ func (t *Torrent) withdraw() {
 	t.wg.Wait()
 }
 
+// context returns one that ends with the torrent, for what the loop starts.
+func (t *Torrent) context() context.Context {
+	if t.ctx == nil {
+		t.ctx, t.cancel = context.WithCancel(context.Background())
+	}
+	return t.ctx
+}
+
 // withdrawTime bounds the goodbye to trackers.
 const withdrawTime = 8 * time.Second
 
@@ -300,7 +309,7 @@ func (t *Torrent) call(f func()) error {
 	select {
 	case <-done:
 		return nil
-	case <-t.ended:
+	case <-t.ended.done():
 		return ErrStopped
 	}
 }
@@ -327,6 +336,9 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 // stop ends everything in order: peers, finders, storage.
 func (t *Torrent) stop() {
 	t.box.Close()
+	if t.cancel != nil {
+		t.cancel()
+	}
 	if t.alarm != nil {
 		t.alarm.Stop()
 	}
@@ -362,10 +374,10 @@ func (t *Torrent) stop() {
 
 // Close ends the torrent: peers are left, trackers told, files closed. It waits for that until ctx is done.
 func (t *Torrent) Close(ctx context.Context) error {
-	t.end()
+	t.closing.Store(true)
 	t.nudge()
 	select {
-	case <-t.ended:
+	case <-t.ended.done():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -373,13 +385,13 @@ func (t *Torrent) Close(ctx context.Context) error {
 }
 
 // Known returns a channel that is closed when the info is known.
-func (t *Torrent) Known() <-chan struct{} { return t.known }
+func (t *Torrent) Known() <-chan struct{} { return t.known.done() }
 
 // Settled returns a channel that is closed once what was on disk is checked, or that has failed.
-func (t *Torrent) Settled() <-chan struct{} { return t.settled }
+func (t *Torrent) Settled() <-chan struct{} { return t.settled.done() }
 
 // Finished returns a channel that is closed when every wanted piece is there.
-func (t *Torrent) Finished() <-chan struct{} { return t.finished }
+func (t *Torrent) Finished() <-chan struct{} { return t.finished.done() }
 
 // finderView is the torrent as finders see it.
 type finderView struct{ t *Torrent }

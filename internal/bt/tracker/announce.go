@@ -79,6 +79,7 @@ func (c *Client) announce(ctx context.Context, u *url.URL, r request, names []id
 	defer cancel()
 	answers := make([]*answer, len(targets)*len(names))
 	errs := make([]error, len(answers))
+	timers := make([]*time.Timer, len(answers))
 	var wg sync.WaitGroup
 	for i := range answers {
 		t, r := targets[i/len(names)], r
@@ -92,13 +93,16 @@ func (c *Client) announce(ctx context.Context, u *url.URL, r request, names []id
 				got.peers = withoutLoopback(got.peers)
 			}
 			answers[i] = &got
-			time.AfterFunc(grace, cancel)
+			timers[i] = time.AfterFunc(grace, cancel)
 			c.report(&got, found)
 		})
 	}
 	wg.Wait()
 	var whole *answer
-	for _, got := range answers {
+	for i, got := range answers {
+		if timers[i] != nil {
+			timers[i].Stop()
+		}
 		whole = merge(whole, got)
 	}
 	if whole == nil {

@@ -167,7 +167,7 @@ func (r *run) ask(ctx context.Context) time.Time {
 		r.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, announceTime)
 			defer cancel()
-			answer, err := r.announce(ctx, p.url, req, names, r.found)
+			answer, err := r.announce(ctx, p.url(), req, names, r.found)
 			r.outcomes <- outcome{p, req.event, answer, err}
 		})
 	}
@@ -206,7 +206,7 @@ func (a *Announcer) Withdraw(ctx context.Context, t discovery.Torrent) {
 	a.change(func(p *place) {
 		if p.started {
 			req := a.request(t, p, stopped)
-			wg.Go(func() { _, _ = a.announce(ctx, p.url, req, names, nil) })
+			wg.Go(func() { _, _ = a.announce(ctx, p.url(), req, names, nil) })
 		}
 		p.asked, p.next, p.failures, p.early, p.started = time.Time{}, time.Time{}, 0, 0, false
 		p.status.Working, p.status.Next = false, time.Time{}

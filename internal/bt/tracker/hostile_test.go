@@ -33,7 +33,7 @@ func once(t *testing.T, n *memNet, url string, names ...ident.V1) (peers []netip
 	found := make(chan []discovery.Peer, 100)
 	ctx, cancel := context.WithTimeout(t.Context(), announceTime)
 	defer cancel()
-	_, err := a.announce(ctx, p.url, request{event: started, port: 6881, want: 50}, names, func(p []discovery.Peer) { found <- p })
+	_, err := a.announce(ctx, p.url(), request{event: started, port: 6881, want: 50}, names, func(p []discovery.Peer) { found <- p })
 	close(found)
 	for batch := range found {
 		for _, p := range batch {

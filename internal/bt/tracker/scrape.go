@@ -17,13 +17,13 @@ func (c *Client) Scrape(ctx context.Context, tracker string, names ...ident.V1) 
 	if p.dead {
 		return nil, errors.New(p.status.Message)
 	}
-	targets, err := c.targets(ctx, p.url)
+	targets, err := c.targets(ctx, p.url())
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %s", describe(err))
 	}
 	counts := make(map[ident.V1]Counts, len(names))
 	for batch := range slices.Chunk(names, maxScrape) {
-		if err := c.scrape(ctx, p.url, targets, batch, counts); err != nil {
+		if err := c.scrape(ctx, p.url(), targets, batch, counts); err != nil {
 			return nil, fmt.Errorf("scrape: %s", describe(err))
 		}
 	}
