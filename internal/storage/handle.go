@@ -80,7 +80,7 @@ func (s *store) Open(spec Spec) (Handle, error) {
 		first, end := l.FilePieces(i)
 		h.unsound[i] = end - first
 	}
-	h.ledger, err = openLedger(s.disk, spec.Journal, fingerprint(h.key, root), l.Pieces(), n)
+	h.ledger, err = openLedger(s.disk, &s.journals, spec.Journal, fingerprint(h.key, root), l.Pieces(), n)
 	if err != nil {
 		h.warn(err)
 	}
