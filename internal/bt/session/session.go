@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -125,7 +126,9 @@ func New(cfg Config) (*Session, error) {
 func (s *Session) share() {
 	h := &s.shared
 	h.PeerID, h.Port, h.Store, h.Blocks, h.Dial, h.Client, h.Version = s.id, s.Port(), s.store, s.pool, s.dial, s.client, s.cfg.Client
-	h.Opening, h.Seeking, h.Seeding = torrent.NewGate(maxOpening), torrent.NewGate(maxSeeking), torrent.NewGate(maxSeeding)
+	// A crowd leaves several times the memory behind that its torrents need at rest.
+	free := func() { go debug.FreeOSMemory() }
+	h.Opening, h.Seeking, h.Seeding = torrent.NewGate(maxOpening, free), torrent.NewGate(maxSeeking, free), torrent.NewGate(maxSeeding, free)
 	if s.cfg.LANFree {
 		h.Exempt = isLocal
 	}

@@ -280,7 +280,7 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 	}
 	t.prioritise(t.now())
 	if t.phase == Seeding && !t.sw.Done() {
-		t.phase, t.seedingSince = Downloading, 0
+		t.phase = Downloading
 	}
 	t.tickWeb(t.now())
 	t.publish()

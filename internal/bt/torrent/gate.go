@@ -8,13 +8,20 @@ import (
 
 // Gate admits so many at once and lets the others wait their turn, in the order they came, without a goroutine.
 type Gate struct {
+	over func() // called when a crowd has gone through
+
 	mu      sync.Mutex
+	size    int
 	free    int
 	waiting []func() bool
+	most    int // that waited at once, since nobody was inside
 }
 
-// NewGate returns a gate that admits n at once.
-func NewGate(n int) *Gate { return &Gate{free: n} }
+// crowd is how many have to wait at once to be one.
+const crowd = 1000
+
+// NewGate returns a gate that admits n at once. Whenever the last of a crowd has left, over is called.
+func NewGate(n int, over func()) *Gate { return &Gate{over: over, size: n, free: n} }
 
 // Enter calls admit when there is room: now, in this goroutine, or later in one that leaves. If admit returns true, Leave must
 // follow in the end. admit must not wait, nor use the gate.
@@ -22,6 +29,7 @@ func (g *Gate) Enter(admit func() bool) {
 	g.mu.Lock()
 	if g.free == 0 {
 		g.waiting = append(g.waiting, admit)
+		g.most = max(g.most, len(g.waiting))
 		g.mu.Unlock()
 		return
 	}
@@ -39,7 +47,14 @@ func (g *Gate) Leave() {
 		if len(g.waiting) == 0 {
 			g.free++
 			g.waiting = nil
+			over := g.free == g.size && g.most >= crowd
+			if g.free == g.size {
+				g.most = 0
+			}
 			g.mu.Unlock()
+			if over {
+				g.over()
+			}
 			return
 		}
 		next := g.waiting[0]

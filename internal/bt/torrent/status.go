@@ -46,7 +46,7 @@ func (t *Torrent) Status() Status {
 func (st *Status) pass(d time.Duration) {
 	st.Age += d
 	st.Idle += d
-	if st.Seeding > 0 {
+	if st.Phase == Seeding {
 		st.Seeding += d
 	}
 	st.WebSeeds = slices.Clone(st.WebSeeds)
@@ -151,7 +151,7 @@ func (t *Torrent) publish() {
 		WebSeeds: t.webStatus(now), at: now}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
-	if t.seedingSince > 0 {
+	if t.phase == Seeding {
 		st.Seeding = now - t.seedingSince
 	}
 	if t.info != nil {

@@ -493,3 +493,46 @@ func TestTiersKeepEachTrackerOnce(t *testing.T) {
 		s.stop(t)
 	})
 }
+
+func TestAnnouncersShareASocketAndItsConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, s *scene) {
+		connects, refuse := 0, false
+		s.n.udpTracker(t, "10.9.9.9:6969", func(c *memPacketConn, p memPacket) []byte {
+			if p.b[11] == byte(actConnect) {
+				connects++
+			} else if refuse {
+				return append([]byte{0, 0, 0, byte(actError)}, p.b[12:16]...)
+			}
+			return goodUDP(c, p)
+		})
+		client := NewClient(s.n, ClientOptions{})
+		if err := client.sockets[v4].open(t.Context()); err != nil { // as if one more were at work
+			t.Fatal(err)
+		}
+		ask := func() bool {
+			a := New(client, [][]string{{"udp://10.9.9.9:6969"}}, Options{})
+			a.Announce(t.Context(), s.torrent, func([]discovery.Peer) {})
+			return a.Status()[0].Working
+		}
+		for range 5 {
+			if !ask() {
+				t.Error("no answer")
+			}
+		}
+		if connects != 1 || s.n.twice {
+			t.Errorf("%d connects for five announces; two sockets at once: %v", connects, s.n.twice)
+		}
+		refuse = true
+		if ask() || connects != 1 {
+			t.Errorf("a refusal works, or %d connects", connects)
+		}
+		refuse = false
+		if !ask() || connects != 2 {
+			t.Errorf("%d connects: an id that was refused is used again", connects)
+		}
+		client.sockets[v4].release()
+		if s.n.open() != 1 {
+			t.Errorf("%d sockets are open, want the tracker's alone", s.n.open())
+		}
+	})
+}
