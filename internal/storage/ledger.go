@@ -44,10 +44,10 @@ type ledger struct {
 // openLedger reads a journal. The error is a warning: the ledger is usable and vouches for nothing.
 func openLedger(d disk, inUse *atomic.Int32, journal string, print [sha256.Size]byte, pieces, files int) (*ledger, error) {
 	l := &ledger{disk: d, inUse: inUse, print: print, files: files, v: newVouched(pieces)}
-	l.v.boot = d.bootID()
 	if journal == "" {
 		return l, nil
 	}
+	l.v.boot = d.bootID()
 	l.dir, l.base = filepath.Dir(journal), filepath.Base(journal)
 	dir, err := d.open(l.dir, false)
 	if errors.Is(err, fs.ErrNotExist) {
