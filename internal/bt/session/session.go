@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/block"
@@ -328,25 +329,22 @@ func (s *Session) Close(ctx context.Context) error {
 		s.ln.Close()
 	}
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
+	var late atomic.Int32
 	for _, e := range all {
 		wg.Go(func() {
-			if err := e.t.Close(ctx); err != nil {
-				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
+			if e.t.Close(ctx) != nil {
+				late.Add(1)
 			}
 		})
 	}
 	wg.Wait()
 	s.end()
 	s.wg.Wait()
-	if len(errs) == 0 {
-		errs = append(errs, s.store.Close())
-	}
 	s.client.CloseIdleConnections()
-	return errors.Join(errs...)
+	if n := late.Load(); n > 0 {
+		return fmt.Errorf("%d torrents have not ended in time: %w", n, ctx.Err())
+	}
+	return s.store.Close()
 }
 
 // Memory returns the bytes of payload held now, the most ever held, and the limit.

@@ -333,7 +333,7 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	t.sw.Step(now, e)
 }
 
-// stop ends everything in order: peers, finders, storage.
+// stop ends everything in order: peers, announces, storage; at last finders say goodbye.
 func (t *Torrent) stop() {
 	t.box.Close()
 	if t.cancel != nil {
@@ -365,11 +365,13 @@ func (t *Torrent) stop() {
 		e.Block.Release()
 	}
 	t.wg.Wait()
-	t.withdraw()
 	if t.store != nil {
+		t.cfg.Opening.Wait(context.Background())
 		t.store.Close()
+		t.cfg.Opening.Leave()
 	}
 	t.publish()
+	t.withdraw()
 }
 
 // Close ends the torrent: peers are left, trackers told, files closed. It waits for that until ctx is done.
