@@ -323,7 +323,9 @@ func (v *vouched) mark(n int) {
 			v.synced.Add(int(p))
 		}
 	}
-	v.unsynced = append(v.unsynced[:0], v.unsynced[n:]...)
+	if v.unsynced = append(v.unsynced[:0], v.unsynced[n:]...); len(v.unsynced) == 0 {
+		v.unsynced = nil
+	}
 }
 
 // distrust withdraws every piece that is not synced.
