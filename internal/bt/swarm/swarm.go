@@ -54,7 +54,7 @@ type Swarm struct {
 	view    *bitfield.Shared  // the same for readers in other goroutines
 	picker  *picker.Picker    // nil while nothing is known, and at rest when nothing is missing; see Rest
 	prio    []picker.Priority // as last set; nil: all normal
-	inOrder bool
+	inOrder bool              // SetSequential
 	list    *peerlist.List
 	rng     *rand.Rand
 
@@ -176,14 +176,14 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	return e
 }
 
-// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing, that is all
-// but its totals and addresses.
+// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing, and nothing
+// under way, that is all but its totals and addresses.
 func (s *Swarm) Rest() {
 	if len(s.peers) > 0 || len(s.effects) > 0 {
 		return
 	}
 	s.peers, s.slots, s.effects, s.thirsty, s.blocks, s.super = nil, nil, nil, nil, nil, nil
-	if s.done {
+	if s.done && len(s.Partials()) == 0 {
 		s.picker = nil
 	}
 }

@@ -17,8 +17,8 @@ func (t *Torrent) rest(now time.Duration) bool {
 		return false
 	}
 	t.hurry()
-	at, any := t.due(now)
-	if any && at <= now {
+	at, ok := t.due()
+	if ok && at <= now {
 		return false
 	}
 	t.rates = rates{at: now, down: t.rates.down, up: t.rates.up, lastDown: t.rates.lastDown}
@@ -28,7 +28,7 @@ func (t *Torrent) rest(now time.Duration) bool {
 	}
 	t.sw.Rest()
 	t.publish()
-	if any {
+	if ok {
 		t.setAlarm(at - now)
 	}
 	return t.box.Rest(t.wake)
@@ -59,11 +59,11 @@ func (t *Torrent) linked() bool {
 	return false
 }
 
-// due returns when there is something to do, though nothing happens before; now if there is already.
-func (t *Torrent) due(now time.Duration) (at time.Duration, any bool) {
-	sooner := func(d time.Duration, ok bool) {
-		if ok && (!any || d < at) {
-			at, any = d, true
+// due returns when there is something to do though nothing happens before; ok is false if never.
+func (t *Torrent) due() (at time.Duration, ok bool) {
+	sooner := func(d time.Duration, is bool) {
+		if is && (!ok || d < at) {
+			at, ok = d, true
 		}
 	}
 	sooner(t.sw.NextDial())
@@ -74,9 +74,8 @@ func (t *Torrent) due(now time.Duration) (at time.Duration, any bool) {
 		}
 	}
 	for i, f := range t.cfg.Finders {
-		if next, ok := f.Next(); ok && t.finding && !t.asking[i] {
-			sooner(next.Sub(t.begun), true)
-		}
+		next, is := f.Next()
+		sooner(next.Sub(t.begun), is && t.finding && !t.asking[i])
 	}
-	return at, any
+	return at, ok
 }
