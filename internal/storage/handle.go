@@ -68,10 +68,16 @@ func (s *store) Open(spec Spec) (Handle, error) {
 		return nil, err
 	}
 	n := len(l.Files)
+	flags := make([]bool, 5*n+3)
+	cut := func(n int) []bool {
+		part := flags[:n:n]
+		flags = flags[n:]
+		return part
+	}
 	h := &handle{
 		s: s, spec: spec, layout: l, key: layoutKey(l), root: root, sums: make([]Sum, s.queue.workers),
-		paths: make([]string, n), aside: make([]bool, n), skip: make([]bool, n), unsound: make([]int, n),
-		grown: make([]bool, n+1), dirty: make([]bool, n+1), born: make([]bool, n+1),
+		paths: make([]string, n), aside: cut(n), skip: cut(n), unsound: make([]int, n),
+		grown: cut(n + 1), dirty: cut(n + 1), born: cut(n + 1),
 	}
 	h.idle.L = &h.mu
 	copy(h.skip, spec.Skip)

@@ -58,8 +58,9 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	}
 	hash := spec.InfoHash
 	cfg := &torrent.Config{
-		Shared: &s.shared, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate, Recheck: spec.Recheck,
-		Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Sequential: spec.Sequential,
+		Shared: &s.shared, Start: &torrent.Start{Paths: spec.Paths, Select: spec.Select},
+		Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate, Recheck: spec.Recheck,
+		Complete: spec.Complete, Sequential: spec.Sequential,
 		WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
 	}
 	tiers := spec.Trackers

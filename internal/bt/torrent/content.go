@@ -64,7 +64,7 @@ func (t *Torrent) open() {
 		Done:   t.storageDone,
 	}
 	learned, what := t.cfg.Learned, Learned{t.info, t.hashes}
-	t.cfg.Layers, t.cfg.Paths, t.cfg.Select, t.cfg.Learned = nil, nil, nil, nil // they have served, and may be large
+	t.cfg.Start = nil // it has served, and may be large
 	t.enter(t.cfg.Opening, func(leave func()) {
 		t.goes(func() {
 			if learned != nil {

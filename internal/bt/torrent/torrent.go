@@ -57,27 +57,32 @@ type Shared struct {
 	Opening, Seeking, Seeding *Gate
 }
 
+// Start is what a torrent needs until its files are open, and then forgets.
+type Start struct {
+	Peers   []discovery.Peer
+	Layers  map[merkle.Hash][]byte      // v2: piece layers by root
+	Paths   map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
+	Select  func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
+	Learned func(Learned)               // called once, when info and v2 piece layers are known, from a goroutine of its own
+}
+
 // Config is what a torrent needs. Zero fields have no effect unless said.
 type Config struct {
 	*Shared
+	*Start
 	InfoHash ident.InfoHash
 	Info     *metainfo.Info // nil: fetched from peers (BEP 9)
-	Layers   map[merkle.Hash][]byte
 
 	Root        string // the download folder
 	Journal     string // path of the resume journal
 	ReadOnly    bool
 	Preallocate bool
-	Recheck     bool                        // hash what is on disk even if the journal vouches for it
-	Complete    bool                        // all data is there and was hashed this moment: begin with everything
-	Paths       map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
-	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
-	Learned     func(Learned)               // called once, when info and v2 piece layers are known, from a goroutine of its own
+	Recheck     bool // hash what is on disk even if the journal vouches for it
+	Complete    bool // all data is there and was hashed this moment: begin with everything
 
 	Down, Up            *rate.Limiter
 	WebSeeds, HTTPSeeds []string
 	Finders             []discovery.Finder
-	Peers               []discovery.Peer
 
 	Sequential bool
 	Swarm      swarm.Config
@@ -205,7 +210,6 @@ func (t *Torrent) run() {
 // start begins with what is known.
 func (t *Torrent) start() {
 	t.sw.Step(0, swarm.Event{Kind: swarm.Found, Arg: t.cfg.Peers})
-	t.cfg.Peers = nil
 	if t.cfg.Info != nil {
 		t.learned(t.cfg.Info)
 	} else {
