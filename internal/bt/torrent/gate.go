@@ -18,7 +18,7 @@ type Gate struct {
 }
 
 // crowd is how many have to wait at once to be one.
-const crowd = 1000
+const crowd = 100
 
 // NewGate returns a gate that admits n at once. Whenever the last of a crowd has left, over is called.
 func NewGate(n int, over func()) *Gate { return &Gate{over: over, size: n, free: n} }
