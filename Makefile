@@ -4,13 +4,14 @@
 GO       ?= go
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := gcc libc6-dev transmission-daemon aria2 python3-libtorrent opentracker nginx-light mktorrent iproute2 ca-certificates
+RIVALS   := rtorrent python3-libtorrent mktorrent iproute2
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 
-.PHONY: help build test deps check cross lint unit interop fuzz bench clean
+.PHONY: help build test deps bench-deps check cross lint unit interop fuzz bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 build: ## build bin/shoal
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/shoal ./cmd/shoal
@@ -18,8 +19,13 @@ build: ## build bin/shoal
 test: deps check unit interop ## everything a change must pass
 	@echo "make test: all passed; skipped tests: $$(cat bin/unit.log bin/interop.log | grep -c -e '--- SKIP')"
 
+deps: NEEDED := $(PACKAGES)
 deps: ## install the programs that the tests drive (Debian packages)
-	@missing=; for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing="$$missing $$p"; done; \
+bench-deps: NEEDED := $(RIVALS)
+bench-deps: ## install the clients that shoal is compared with
+
+deps bench-deps:
+	@missing=; for p in $(NEEDED); do dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 	  printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee /usr/sbin/policy-rc.d >/dev/null && $(SUDO) chmod +x /usr/sbin/policy-rc.d && \
 	  { DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; s=$$?; \
@@ -55,7 +61,7 @@ fuzz: ## every fuzz target for 30 s
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; \
 	  $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s $$p || exit 1; done; done
 
-bench: ## compare with whatever clients are installed (see docs/performance.md)
+bench: bench-deps ## measure shoal beside other clients: the table of docs/performance.md (root, 20 minutes)
 	$(GO) run ./bench
 
 clean: ## remove what was built

@@ -1,186 +1,115 @@
 //go:build linux
 
-// Command bench compares shoal with the BitTorrent clients that are installed: pairs, a small swarm, checking and creating. It makes
-// a network namespace with only lo, and a tmpfs, of its own; that needs root. See docs/performance.md.
+// Command bench measures shoal beside the BitTorrent clients that are installed, and prints the table of docs/performance.md: what was
+// measured, what it must be and what it should be. It makes a network namespace with only lo, and a tmpfs, of its own; that
+// needs root.
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
+// options say what is measured.
 type options struct {
-	size     int64
-	runs     int
-	leechers int
-	only     string
-	out      string
+	params
+	rows  []int  // of the table; empty: all
+	quick bool   // small sizes: does everything still work?
+	out   string // folder for results
+	docs  string // folder of performance.md
 }
+
+// params are the sizes of the work. They are kept with the results.
+type params struct {
+	Size     int64   `json:"size"`     // bytes of the large content
+	Runs     int     `json:"runs"`     // of each measurement, interleaved
+	Leechers int     `json:"leechers"` // of the small swarm
+	Idle     int     `json:"idle"`     // idle peers on one seed
+	Torrents int     `json:"torrents"` // idle torrents in one seed
+	Slow     int     `json:"slow"`     // leechers limited to slowRate on one seed
+	Window   float64 `json:"window"`   // seconds that what is steady is watched for
+	Lead     float64 `json:"lead"`     // seconds until the line with the long delay should be full
+	Starts   int     `json:"starts"`   // of `shoal get`
+}
+
+var (
+	full  = params{Size: 2 << 30, Runs: 5, Leechers: 8, Idle: 10_000, Torrents: 20_000, Slow: 500, Window: 20, Lead: 5, Starts: 10}
+	quick = params{Size: 256 << 20, Runs: 1, Leechers: 3, Idle: 500, Torrents: 500, Slow: 50, Window: 2, Lead: 1, Starts: 3}
+)
 
 func main() {
-	var o options
-	mib := flag.Int64("size", 2048, "MiB of the large content")
-	flag.IntVar(&o.runs, "runs", 5, "runs of each measurement, interleaved")
-	flag.IntVar(&o.leechers, "leechers", 8, "leechers of the swarm")
-	flag.StringVar(&o.only, "only", "", "comma-separated: pair, files, v2, swarm, check, create; default all")
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func start() error {
+	o := options{params: full}
+	rows := flag.String("rows", "", "comma-separated numbers of the table's rows to measure; default all")
+	mib := flag.Int64("size", 0, "MiB of the large content; default 2048")
+	runs := flag.Int("runs", 0, "runs of each measurement, interleaved; default 5")
+	draw := flag.String("draw", "", "measure nothing: put the table of this results file into docs/performance.md and .svg")
+	flag.BoolVar(&o.quick, "quick", false, "one run of everything with small sizes, to see that it works; its figures mean nothing")
 	flag.StringVar(&o.out, "out", "bench/results", "folder for the results as JSON")
+	flag.StringVar(&o.docs, "docs", "docs", "folder of performance.md, which a run of all rows rewrites")
 	flag.Parse()
-	o.size = *mib << 20
+	if *draw != "" {
+		r, err := readReport(*draw)
+		if err != nil {
+			return err
+		}
+		return r.document(o.docs, filepath.Base(*draw))
+	}
+	if o.quick {
+		o.params = quick
+	}
+	if *mib > 0 {
+		o.Size = *mib << 20
+	}
+	if *runs > 0 {
+		o.Runs = *runs
+	}
+	for _, f := range strings.FieldsFunc(*rows, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(f)
+		if err != nil || n < 1 || n > 16 {
+			return fmt.Errorf("-rows %q: rows are numbers from 1 to 16", f)
+		}
+		o.rows = append(o.rows, n)
+	}
 	if err := enter(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+		return err
 	}
-	if err := run(&o); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return run(&o)
 }
 
-// row is one measurement of one client.
-type row struct {
-	Test       string  `json:"test"`
-	Client     string  `json:"client"`
-	Run        int     `json:"run"`
-	Wall       float64 `json:"wall"`                // seconds
-	MBps       float64 `json:"mbps"`                // 10^6 bytes/s
-	SeedCPU    float64 `json:"seed_cpu,omitempty"`  // seconds
-	LeechCPU   float64 `json:"leech_cpu,omitempty"` // seconds; of all leechers
-	SeedAnon   float64 `json:"seed_anon,omitempty"` // MiB, peak
-	LeechAnon  float64 `json:"leech_anon,omitempty"`
-	SeedCopies float64 `json:"seed_copies,omitempty"`
-	SHA1       float64 `json:"sha1_mbps"` // of one core just before: how quiet the machine was
-}
-
+// run measures, prints, and keeps the results. What was measured before an error is kept too.
 func run(o *options) error {
 	b, err := newBench(o)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	tests := []struct {
-		name string
-		do   func(client, int) (row, error)
-	}{
-		{"pair", func(c client, n int) (row, error) { return b.pair(c, b.big, n) }},
-		{"files", func(c client, n int) (row, error) { return b.pair(c, b.files, n) }},
-		{"v2", func(c client, n int) (row, error) { return b.pair(c, b.v2, n) }},
-		{"swarm", b.swarm},
-		{"check", b.check},
-		{"create", b.create},
+	failed := b.measure()
+	r := &report{
+		When: time.Now().UTC().Format(time.RFC3339), Machine: thisMachine(), Versions: b.versions, Params: o.params, Samples: b.samples,
+		Table: table(o.params, b.samples),
 	}
-	for _, t := range tests {
-		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), t.name) {
-			continue
-		}
-		for n := range o.runs {
-			for _, c := range b.clients {
-				if !c.can(t.name) {
-					continue
-				}
-				r, err := t.do(c, n)
-				if err != nil {
-					return fmt.Errorf("%s with %s: %w", t.name, c.name, err)
-				}
-				r.Test, r.Client, r.Run = t.name, c.name, n
-				b.rows = append(b.rows, r)
-				fmt.Fprintf(os.Stderr, "%-7s %-11s run %d: %6.3f s %6.0f MB/s\n", r.Test, r.Client, n+1, r.Wall, r.MBps)
-			}
-		}
-	}
-	b.table(os.Stdout)
-	return b.save(o.out)
-}
-
-// table prints medians, and the ratio of each client's wall time to shoal's.
-func (b *bench) table(f *os.File) {
-	fmt.Fprintf(f, "\n%s, %d cores, %s\n", cpuModel(), runtime.NumCPU(), strings.Join(b.versions, ", "))
-	fmt.Fprintf(f, "%-7s %-11s %8s %8s %18s %9s %9s %9s %9s %7s %6s\n", "test", "client", "wall s", "MB/s", "wall min–max", "cpu seed", "cpu leech", "anon seed", "anon l.", "copies", "÷shoal")
-	var tests []string
-	for _, r := range b.rows {
-		if !slices.Contains(tests, r.Test) {
-			tests = append(tests, r.Test)
-		}
-	}
-	for _, t := range tests {
-		ours := b.median(t, "shoal", func(r *row) float64 { return r.Wall })
-		for _, c := range b.clients {
-			m := func(get func(*row) float64) float64 { return b.median(t, c.name, get) }
-			wall := m(func(r *row) float64 { return r.Wall })
-			if wall == 0 {
-				continue
-			}
-			lo, hi := b.bounds(t, c.name)
-			fmt.Fprintf(f, "%-7s %-11s %8.3f %8.0f %18s %9.2f %9.2f %9.1f %9.1f %7.2f %6.2f\n", t, c.name, wall, m(func(r *row) float64 { return r.MBps }),
-				fmt.Sprintf("%.3f–%.3f", lo, hi), m(func(r *row) float64 { return r.SeedCPU }), m(func(r *row) float64 { return r.LeechCPU }),
-				m(func(r *row) float64 { return r.SeedAnon }), m(func(r *row) float64 { return r.LeechAnon }), m(func(r *row) float64 { return r.SeedCopies }), wall/ours)
-		}
-	}
-}
-
-func (b *bench) of(test, client string, get func(*row) float64) []float64 {
-	var v []float64
-	for i := range b.rows {
-		if r := &b.rows[i]; r.Test == test && r.Client == client {
-			v = append(v, get(r))
-		}
-	}
-	slices.Sort(v)
-	return v
-}
-
-func (b *bench) median(test, client string, get func(*row) float64) float64 {
-	v := b.of(test, client, get)
-	if len(v) == 0 {
-		return 0
-	}
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-func (b *bench) bounds(test, client string) (lo, hi float64) {
-	v := b.of(test, client, func(r *row) float64 { return r.Wall })
-	return v[0], v[len(v)-1]
-}
-
-// save writes every row and what it was measured with.
-func (b *bench) save(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	r.details(os.Stdout)
+	r.print(os.Stdout)
+	name, err := r.save(o.out)
+	if err := errors.Join(failed, err); err != nil {
 		return err
 	}
-	out, err := json.MarshalIndent(map[string]any{
-		"when": time.Now().UTC().Format(time.RFC3339), "cpu": cpuModel(), "cores": runtime.NumCPU(), "go": runtime.Version(), "versions": b.versions, "rows": b.rows,
-	}, "", " ")
-	if err != nil {
-		return err
+	fmt.Println("\nwritten to", filepath.Join(o.out, name))
+	if o.quick || len(o.rows) > 0 {
+		return nil
 	}
-	path := filepath.Join(dir, time.Now().UTC().Format("20060102-150405")+".json")
-	fmt.Println("written to", path)
-	return os.WriteFile(path, append(out, '\n'), 0o644)
-}
-
-func cpuModel() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
-		}
-	}
-	return runtime.GOARCH
-}
-
-// output runs a command and returns its first line.
-func output(name string, args ...string) string {
-	b, err := exec.Command(name, args...).Output()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	return line
+	return r.document(o.docs, name)
 }

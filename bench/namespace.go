@@ -51,7 +51,24 @@ func setup() error {
 			return fmt.Errorf("ip addr add: %w: %s", err, out)
 		}
 	}
-	return nil
+	// An address in a local network of lo is local, too: this gives the crowd all it needs.
+	if out, err := exec.Command("ip", "addr", "add", "10.78.0.1/16", "dev", "lo").CombinedOutput(); err != nil {
+		return fmt.Errorf("ip addr add: %w: %s", err, out)
+	}
+	return moreFiles()
+}
+
+// moreFiles raises the limit of open files as far as the system allows; programs that are started inherit it.
+func moreFiles() error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	l.Cur = l.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1 << 18, Max: max(l.Max, 1<<18)}); err == nil {
+		return nil
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
 
 // mountTmpfs makes a tmpfs for content and results: no disk is measured.
@@ -65,3 +82,9 @@ func mountTmpfs(bytes int64) (string, error) {
 	}
 	return dir, nil
 }
+
+// seedAddr is where the seed listens.
+var seedAddr = peerAddr(2) + ":20002"
+
+// leechAddr is where the i-th leecher listens.
+func leechAddr(i int) string { return fmt.Sprintf("%s:%d", peerAddr(3+i), 20003+i) }

@@ -21,6 +21,7 @@ type tracker struct {
 
 	mu    sync.Mutex
 	peers []netip.AddrPort
+	names map[string]bool // swarms that were asked for
 }
 
 func startTracker(addr string) (*tracker, error) {
@@ -28,7 +29,7 @@ func startTracker(addr string) (*tracker, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tracker{url: "http://" + ln.Addr().String() + "/announce"}
+	t := &tracker{url: "http://" + ln.Addr().String() + "/announce", names: map[string]bool{}}
 	t.srv = &http.Server{Handler: t}
 	go func() { _ = t.srv.Serve(ln) }() // until close
 	return t, nil
@@ -39,7 +40,14 @@ func (t *tracker) close() { t.srv.Close() }
 func (t *tracker) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.peers = nil
+	t.peers, t.names = nil, map[string]bool{}
+}
+
+// asked returns how many torrents were announced since reset.
+func (t *tracker) asked() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.names)
 }
 
 func (t *tracker) add(addr string) {
@@ -50,9 +58,11 @@ func (t *tracker) add(addr string) {
 
 // ServeHTTP answers an announce (BEP 3, 23).
 func (t *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	asker := r.URL.Query().Get("port")
+	q := r.URL.Query()
+	asker := q.Get("port")
 	var compact []byte
 	t.mu.Lock()
+	t.names[q.Get("info_hash")] = true
 	for _, p := range t.peers {
 		if strconv.Itoa(int(p.Port())) != asker {
 			ip := p.Addr().As4()

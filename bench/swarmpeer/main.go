@@ -57,7 +57,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	p := &peer{session: s, data: *data, torrents: map[string]*torrent.Torrent{}}
+	p := &peer{session: s, data: *data, maxPeers: *maxPeers, torrents: map[string]*torrent.Torrent{}}
 	p.say("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
@@ -88,6 +88,7 @@ func writeHeap(path string) error {
 type peer struct {
 	session  *session.Session
 	data     string
+	maxPeers int // of each torrent
 	torrents map[string]*torrent.Torrent
 
 	mu sync.Mutex // of standard output
@@ -123,7 +124,7 @@ func (p *peer) add(path, name string) error {
 	if err != nil {
 		return err
 	}
-	t, err := p.session.Add(session.Spec{Torrent: mi, Root: p.data})
+	t, err := p.session.Add(session.Spec{Torrent: mi, Root: p.data, MaxPeers: p.maxPeers})
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,10 @@ const slab = 16
 
 // Block is one pooled buffer. Whoever holds the pointer owns it and must Release it once.
 type Block struct {
-	n    int
-	buf  []byte // always Size bytes
-	pool *Pool
+	n     int
+	buf   []byte // always Size bytes
+	pool  *Pool
+	spare bool // under the pool's mu
 }
 
 // Bytes returns the payload: Len bytes of the buffer.
@@ -44,8 +45,8 @@ type Pool struct {
 
 	mu      sync.Mutex
 	free    []*Block
-	made    int
 	lent    int
+	spare   int // of those lent
 	peak    int
 	waiters []chan *Block
 }
@@ -94,6 +95,21 @@ func (p *Pool) TryGet() *Block {
 	return b
 }
 
+// Spare lends blocks of length Size into the elements of into, all under one lock, to somebody who does not know yet whether
+// they are needed: KeepAll tells that they are. At most a quarter of the pool is lent like this, so that those who hold spare
+// blocks while they wait for one that they need never wait for each other alone. It returns how many it lends, and never waits.
+func (p *Pool) Spare(into []*Block) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	into = into[:min(len(into), p.limit-p.lent, p.limit/4-p.spare)]
+	for i := range into {
+		into[i] = p.take()
+		into[i].spare = true
+	}
+	p.spare += len(into)
+	return len(into)
+}
+
 // Lent returns how many blocks are out now, the most that ever were, and the limit.
 func (p *Pool) Lent() (now, peak, limit int) {
 	p.mu.Lock()
@@ -110,15 +126,14 @@ func (p *Pool) Pressured() bool {
 
 // take is called with mu held.
 func (p *Pool) take() *Block {
+	if p.lent >= p.limit {
+		return nil
+	}
 	if len(p.free) == 0 {
-		if p.made >= p.limit {
-			return nil
-		}
 		mem := make([]byte, slab*Size)
 		for i := range slab {
 			p.free = append(p.free, &Block{buf: mem[i*Size : (i+1)*Size : (i+1)*Size], pool: p})
 		}
-		p.made += slab
 	}
 	b := p.free[len(p.free)-1]
 	p.free = p.free[:len(p.free)-1]
@@ -128,9 +143,49 @@ func (p *Pool) take() *Block {
 	return b
 }
 
-func (p *Pool) put(b *Block) {
+// KeepAll makes spare blocks of one pool ordinary ones.
+func KeepAll(blocks []*Block) {
+	if len(blocks) == 0 {
+		return
+	}
+	p := blocks[0].pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, b := range blocks {
+		p.keep(b)
+	}
+}
+
+// keep is called with mu held.
+func (p *Pool) keep(b *Block) {
+	if b.spare {
+		b.spare = false
+		p.spare--
+	}
+}
+
+// ReleaseAll gives blocks of one pool back under one lock.
+func ReleaseAll(blocks []*Block) {
+	if len(blocks) == 0 {
+		return
+	}
+	p := blocks[0].pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range blocks {
+		p.putLocked(b)
+	}
+}
+
+func (p *Pool) put(b *Block) {
+	p.mu.Lock()
+	p.putLocked(b)
+	p.mu.Unlock()
+}
+
+// putLocked is called with mu held.
+func (p *Pool) putLocked(b *Block) {
+	p.keep(b)
 	if len(p.waiters) > 0 {
 		w := p.waiters[0]
 		p.waiters = p.waiters[1:]

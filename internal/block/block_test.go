@@ -48,6 +48,37 @@ func TestPoolBoundsAndWaits(t *testing.T) {
 	})
 }
 
+func TestSpareBlocks(t *testing.T) {
+	p := NewPool(70 * Size)
+	var some [40]*Block
+	if n := p.Spare(some[:]); n != 17 || some[16] == nil || some[17] != nil {
+		t.Fatalf("%d of 70 blocks are spare, want 17", n)
+	}
+	if n := p.Spare(some[17:]); n != 0 {
+		t.Fatalf("%d more are spare", n)
+	}
+	KeepAll(some[:10])
+	if n := p.Spare(some[17:]); n != 10 {
+		t.Fatalf("10 were kept and %d more are spare", n)
+	}
+	some[10].Release()
+	ReleaseAll(some[11:27])
+	if now, _, _ := p.Lent(); now != 10 || p.spare != 0 {
+		t.Fatalf("%d are lent and %d of them spare, want 10 and 0", now, p.spare)
+	}
+	for range 57 {
+		p.TryGet()
+	}
+	if n := p.Spare(some[10:]); n != 3 {
+		t.Fatalf("%d of the last 3 blocks are spare", n)
+	}
+	if p.TryGet() != nil {
+		t.Fatal("more are lent than the limit")
+	}
+	KeepAll(nil)
+	ReleaseAll(nil)
+}
+
 func TestPoolConcurrently(t *testing.T) {
 	p := NewPool(1 << 20)
 	var wg sync.WaitGroup
@@ -61,12 +92,15 @@ func TestPoolConcurrently(t *testing.T) {
 				for _, b := range held {
 					b.Release()
 				}
+				n := p.Spare(held[:])
+				KeepAll(held[:n/2])
+				ReleaseAll(held[:n])
 			}
 		})
 	}
 	wg.Wait()
-	if now, peak, limit := p.Lent(); now != 0 || peak > limit {
-		t.Fatal(now, peak, limit)
+	if now, peak, limit := p.Lent(); now != 0 || peak > limit || p.spare != 0 {
+		t.Fatal(now, peak, limit, p.spare)
 	}
 }
 

@@ -53,7 +53,11 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 			return nil, net.UnknownNetworkError(network)
 		}
 	}
-	return d.DialContext(ctx, network, addr)
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return asStream(c), nil
 }
 
 // Listen implements Network.
@@ -62,7 +66,22 @@ func (h *Host) Listen(ctx context.Context, network, addr string) (net.Listener, 
 	if err != nil {
 		return nil, err
 	}
-	return h.listen.Listen(ctx, network, addr)
+	l, err := h.listen.Listen(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return listener{l}, nil
+}
+
+// listener accepts streams.
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return asStream(c), nil
 }
 
 // ListenPacket implements Network.

@@ -14,7 +14,7 @@ import (
 const (
 	sendBuffer  = 64 << 10  // bytes that Write takes before the network does
 	minWindow   = 128 << 10 // bytes on their way or unread
-	maxWindow   = 4 << 20   //
+	maxWindow   = 32 << 20  //
 	firstWindow = 10 * mtu  // congestion window of a new stream (RFC 6928)
 	minTimeout  = 200 * time.Millisecond
 	maxTimeout  = time.Minute

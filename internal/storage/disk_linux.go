@@ -8,10 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// maxVector is the most buffers that one pwritev takes (IOV_MAX).
-const maxVector = 1024
+	"shoal/internal/vectored"
+)
 
 func (f *osFile) writeAll(bufs [][]byte, off int64) error {
 	if len(bufs) == 1 {
@@ -19,10 +18,7 @@ func (f *osFile) writeAll(bufs [][]byte, off int64) error {
 		return err
 	}
 	for len(bufs) > 0 {
-		n, err := unix.Pwritev(int(f.fd), bufs[:min(len(bufs), maxVector)], off)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		n, err := vectored.WriteAt(f.fd, bufs, off)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", f.Name(), err)
 		}

@@ -283,46 +283,6 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A lease outlives eviction, removal and closing.
-func TestLease(t *testing.T) {
-	dir := t.TempDir()
-	c := storagetest.Small()
-	s := storage.NewFiles(block.NewPool(0), storage.FilesOptions{MaxOpen: 1})
-	for i, f := range c.Layout.Files {
-		realDisk{t}.Put(filepath.Join(dir, filepath.FromSlash(f.Path)), c.File(i))
-	}
-	h, err := s.Open(storage.Spec{Layout: c.Layout, Root: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	off := c.Layout.Files[3].Offset + 100
-	lease, ok := h.(storage.Leaser).Lease(off, 1000)
-	if !ok {
-		t.Fatal("no lease")
-	}
-	for _, bad := range [][2]int64{{-1, 10}, {0, 0}, {c.Layout.Size - 5, 6}, {49_990, 20}} { // the last is in two files
-		if _, ok := h.(storage.Leaser).Lease(bad[0], int(bad[1])); ok {
-			t.Error("lease of", bad)
-		}
-	}
-	buf := make([]byte, 1000)
-	for _, f := range c.Layout.Files {
-		if err := h.ReadAt(buf[:min(f.Length, 10)], f.Offset); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(h.Remove(), s.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := lease.File.ReadAt(buf, lease.Offset); err != nil || !bytes.Equal(buf, c.Bytes[off:off+1000]) {
-		t.Error("the lease reads wrong", err)
-	}
-	lease.Release()
-	if _, err := lease.File.Stat(); !errors.Is(err, os.ErrClosed) {
-		t.Error("the file is still open:", err)
-	}
-}
-
 // A file that is deleted while its pieces are vouched for is an error until a recheck says that they are gone.
 func TestDeletedMeanwhile(t *testing.T) {
 	s, _ := onDisk(t)

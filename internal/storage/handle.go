@@ -500,31 +500,6 @@ func (h *handle) read(p []byte, off int64) (err error) {
 	return err
 }
 
-// Lease returns the open file that holds a run of bytes, if one does.
-func (h *handle) Lease(off int64, n int) (Lease, bool) {
-	h.place.RLock()
-	defer h.place.RUnlock()
-	if n <= 0 || off < 0 || off > h.layout.Size-int64(n) || h.closed {
-		return Lease{}, false
-	}
-	var span layout.Span
-	h.layout.Spans(off, int64(n), func(s layout.Span) bool { span = s; return false })
-	if span.File < 0 || span.Length < int64(n) {
-		return Lease{}, false
-	}
-	index, at := h.locate(span)
-	f, err := h.s.files.acquire(fileKey{h, index}, false)
-	if err != nil {
-		return Lease{}, false
-	}
-	of, ok := f.file.(*osFile)
-	if !ok {
-		h.s.files.release(f)
-		return Lease{}, false
-	}
-	return Lease{File: of.File, Offset: at, files: h.s.files, open: f}, true
-}
-
 // Room returns the bytes free for us.
 func (h *handle) Room() (int64, string, error) {
 	h.place.RLock()

@@ -4,7 +4,6 @@ package storage
 
 import (
 	"errors"
-	"os"
 
 	"shoal/internal/bitfield"
 	"shoal/internal/block"
@@ -109,21 +108,3 @@ type Handle interface {
 	// Close syncs and closes. Outstanding Verify calls are answered and Recheck calls dropped before it returns.
 	Close() error
 }
-
-// Leaser is a Handle that can hand out open files, for sendfile.
-type Leaser interface {
-	// Lease returns the open file that holds the n bytes from off, if one file does. It must be released.
-	Lease(off int64, n int) (Lease, bool)
-}
-
-// Lease keeps a file open. It holds even if the content is moved or removed meanwhile.
-type Lease struct {
-	File   *os.File // to be read at offsets only, and not to be closed
-	Offset int64    // in File
-
-	files *openFiles
-	open  *openFile
-}
-
-// Release ends the lease; File must not be used afterwards.
-func (l Lease) Release() { l.files.release(l.open) }

@@ -17,7 +17,6 @@ type View struct {
 	Unchoked   bool
 	Since      time.Duration // when it was last choked or unchoked, on the caller's clock
 	Down, Up   float64       // bytes/s from it and to it, over the last seconds
-	SentTurn   int64         // bytes sent to it since it was unchoked
 	Snubbed    bool          // it owes us blocks and sends none
 	Optimistic bool          // it holds the optimistic slot
 	Joined     time.Duration // when it connected
@@ -29,10 +28,11 @@ const (
 	Optimistic = 30 * time.Second
 )
 
-// turn is how much a peer is sent before another may have its slot while we seed.
+// turnTime is for how long a peer has its slot while we seed and others wait. One that takes less than idleRate, in bytes/s, gives
+// way at the next round.
 const (
-	turnBytes = 16 << 20
-	turnTime  = time.Minute
+	turnTime = time.Minute
+	idleRate = 256
 )
 
 // Choose returns the peers to leave or make unchoked: at most slots of them, of which one, when there are at least two
@@ -77,12 +77,14 @@ func byGiving(a, b View) int {
 func bySeeding(a, b *View, now time.Duration) int {
 	class := func(v *View) int {
 		switch {
-		case v.Unchoked && (v.SentTurn < turnBytes || now-v.Since < turnTime):
-			return 0
 		case !v.Unchoked:
 			return 1
+		case now-v.Since >= Interval && v.Up < idleRate:
+			return 3
+		case now-v.Since >= turnTime:
+			return 2
 		}
-		return 2
+		return 0
 	}
 	if c := cmp.Compare(class(a), class(b)); c != 0 {
 		return c
@@ -117,10 +119,4 @@ func chance(rest []View, now time.Duration, rng *rand.Rand) ident.Peer {
 		return rest[0].Peer
 	}
 	return lots[rng.IntN(len(lots))]
-}
-
-// Slots returns how many peers to unchoke at an upload rate in bytes/s. A slot for every 64 KiB/s keeps each one worth
-// having, eight at least keep a swarm mixed.
-func Slots(rate float64) int {
-	return 8 + int(rate/(64<<10))
 }

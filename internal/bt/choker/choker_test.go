@@ -55,9 +55,9 @@ func TestOptimisticSlotStaysThenMoves(t *testing.T) {
 func TestSeedingTakesTurns(t *testing.T) {
 	now := 10 * time.Minute
 	views := []View{
-		{Peer: 1, Unchoked: true, SentTurn: 20 << 20, Since: 0, Up: 100},                // had its turn
-		{Peer: 2, Unchoked: true, SentTurn: 1 << 20, Since: now - 5*time.Second, Up: 1}, // has it
-		{Peer: 3, Since: time.Minute},                                                   // waits longest
+		{Peer: 1, Unchoked: true, Since: now - turnTime, Up: 100 << 10},  // had its turn
+		{Peer: 2, Unchoked: true, Since: now - 50*time.Second, Up: 1000}, // has it
+		{Peer: 3, Since: time.Minute},                                    // waits longest
 		{Peer: 4, Since: 2 * time.Minute},
 		{Peer: 5, Since: 3 * time.Minute},
 	}

@@ -155,7 +155,7 @@ func (c *Conn) Flush() {
 	c.writing = c.writing || start
 	c.mu.Unlock()
 	if start {
-		go c.write()
+		c.startWriter()
 	}
 }
 

@@ -36,12 +36,17 @@ type reader struct {
 	*Conn
 	dec   *wire.Decoder
 	batch []swarm.Event
+	asked bool // requests or answers to them are queued: Flush is due
 }
 
 func (c *Conn) read() {
 	r := &reader{Conn: c}
 	r.dec = wire.NewDecoder(c.cfg.Conn, r.block, wire.DefaultLimits)
+	if v, ok := c.cfg.Conn.(wire.VectorReader); ok {
+		r.dec.ReadAhead(v, r.spare)
+	}
 	err := r.loop()
+	r.dec.Close()
 	c.Close(err)
 	r.flush()
 	c.cfg.Post(swarm.Event{Kind: swarm.Left, Peer: c.cfg.ID, Arg: c.err})
@@ -51,6 +56,7 @@ func (r *reader) loop() error {
 	var m wire.Message
 	for {
 		if r.dec.Buffered() == 0 {
+			r.answer()
 			if !r.flush() {
 				return errLoopGone
 			}
@@ -68,6 +74,7 @@ func (r *reader) loop() error {
 // block lends a block for a payload. Before it waits it hands on what it holds, for others may wait for that.
 func (r *reader) block() *block.Block {
 	if !r.cfg.Down.Unlimited() {
+		r.answer()
 		r.flush()
 		if !r.cfg.Down.Wait(r.done, block.Size) {
 			return nil
@@ -76,8 +83,25 @@ func (r *reader) block() *block.Block {
 	if b := r.cfg.Blocks.TryGet(); b != nil {
 		return b
 	}
+	r.answer()
 	r.flush()
 	return r.cfg.Blocks.Get(r.done)
+}
+
+// answer starts the writer if requests have come.
+func (r *reader) answer() {
+	if r.asked {
+		r.asked = false
+		r.Flush()
+	}
+}
+
+// spare lends blocks for payload that may have come already: none under a download limit, which is paid before a block is read.
+func (r *reader) spare(into []*block.Block) int {
+	if !r.cfg.Down.Unlimited() {
+		return 0
+	}
+	return r.cfg.Blocks.Spare(into)
 }
 
 // add puts an event into the batch.
@@ -85,6 +109,7 @@ func (r *reader) add(e swarm.Event) {
 	e.Peer = r.cfg.ID
 	r.batch = append(r.batch, e)
 	if len(r.batch) >= maxBatch {
+		r.answer()
 		r.flush()
 	}
 }
@@ -213,7 +238,7 @@ func (r *reader) request(u upload) error {
 		r.out = wire.AppendReject(r.out, u.piece, u.begin, u.length)
 	}
 	r.mu.Unlock()
-	r.Flush()
+	r.asked = true
 	return nil
 }
 
@@ -241,5 +266,5 @@ func (r *reader) cancel(u upload) {
 		}
 	}
 	r.mu.Unlock()
-	r.Flush()
+	r.asked = true
 }

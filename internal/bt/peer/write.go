@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,12 +17,37 @@ var errLoopGone = errors.New("the torrent was stopped")
 // maxSpan is the most that is read from storage and sent at a time.
 const maxSpan = 256 << 10
 
-// spans are the buffers of writers, of maxSpan and of one block: a slow connection holds little.
+// maxIdleQueue is how many requests an empty queue may keep memory for.
+const maxIdleQueue = 64
+
+// Buffers of writers: a slow connection holds little.
 var (
 	spans  = sync.Pool{New: func() any { return new([maxSpan]byte) }}
 	blocks = sync.Pool{New: func() any { return new([block.Size]byte) }}
 	small  = sync.Pool{New: func() any { return new([1 << 10]byte) }}
 )
+
+// writer is the state of a writing goroutine. Like its buffers it is used again, so that no write allocates.
+type writer struct {
+	*Conn
+	run     func() // write
+	serving []upload
+	heads   []byte      // of the piece messages that are being sent
+	vec     [][]byte    // what is being sent
+	left    net.Buffers // the rest of vec
+}
+
+var writers = sync.Pool{New: func() any { return new(writer) }}
+
+// startWriter starts a writer; writing was set for it.
+func (c *Conn) startWriter() {
+	w := writers.Get().(*writer)
+	w.Conn = c
+	if w.run == nil {
+		w.run = w.write
+	}
+	go w.run()
+}
 
 // getBuffer returns an empty buffer for encoded messages.
 func getBuffer() []byte { return small.Get().(*[1 << 10]byte)[:0] }
@@ -34,35 +60,40 @@ func putBuffer(b []byte) {
 }
 
 // write sends what is queued, messages before payload, and ends when there is nothing more that may be sent now.
-func (c *Conn) write() {
-	var serve []upload
-	var vec net.Buffers
+func (w *writer) write() {
+	if err := w.loop(); err != nil {
+		w.Close(fmt.Errorf("sending: %w", err))
+		w.mu.Lock()
+		w.writing, w.uploads, w.out = false, nil, nil
+		w.mu.Unlock()
+	}
+	w.Conn = nil
+	writers.Put(w)
+}
+
+func (w *writer) loop() error {
 	for {
-		c.mu.Lock()
-		out := c.out
-		c.out = nil
-		serve = c.takeUploads(serve[:0])
-		if len(out) == 0 && len(serve) == 0 {
-			c.writing = false
-			c.mu.Unlock()
-			return
+		w.mu.Lock()
+		out := w.out
+		w.out = nil
+		w.serving = w.takeUploads(w.serving[:0])
+		if len(out) == 0 && len(w.serving) == 0 {
+			w.writing = false
+			w.mu.Unlock()
+			return nil
 		}
-		c.mu.Unlock()
+		w.mu.Unlock()
 		var err error
-		if len(serve) == 0 {
-			_, err = c.cfg.Conn.Write(out)
+		if len(w.serving) == 0 {
+			_, err = w.cfg.Conn.Write(out)
 		} else {
-			err = c.serve(out, serve, &vec)
+			err = w.serve(out)
 		}
 		putBuffer(out)
 		if err != nil {
-			c.Close(fmt.Errorf("sending: %w", err))
-			c.mu.Lock()
-			c.writing, c.uploads, c.out = false, nil, nil
-			c.mu.Unlock()
-			return
+			return err
 		}
-		c.spoke.Store(time.Now().UnixNano())
+		w.spoke.Store(time.Now().UnixNano())
 	}
 }
 
@@ -117,41 +148,52 @@ func (c *Conn) takeUploads(serve []upload) []upload {
 	}
 	k := copy(c.uploads, c.uploads[len(serve):])
 	c.uploads = c.uploads[:k]
-	if k == 0 && cap(c.uploads) > 256 {
+	if k == 0 && cap(c.uploads) > maxIdleQueue {
 		c.uploads = nil
 	}
 	return serve
 }
 
-// serve sends messages and then the payload of some requests that follow each other: one read, one write.
-func (c *Conn) serve(out []byte, us []upload, vec *net.Buffers) error {
-	first, last := us[0], us[len(us)-1]
+// serve sends messages and then the payload of requests that follow each other: one read, one write.
+func (w *writer) serve(out []byte) error {
+	first, last := w.serving[0], w.serving[len(w.serving)-1]
 	n := int(last.begin + last.length - first.begin)
-	content := c.content.Load()
-	buf, put := spanBuffer(n)
-	defer put()
+	if n <= block.Size {
+		b := blocks.Get().(*[block.Size]byte)
+		defer blocks.Put(b)
+		return w.send(out, b[:n])
+	}
+	b := spans.Get().(*[maxSpan]byte)
+	defer spans.Put(b)
+	return w.send(out, b[:n])
+}
+
+// send is serve with a buffer for the payload.
+func (w *writer) send(out, payload []byte) error {
+	first := w.serving[0]
+	content := w.content.Load()
 	off := content.Layout.PieceOffset(int(first.piece)) + int64(first.begin)
-	there := min(max(content.Layout.Size-off, 0), int64(n))
-	clear(buf[there:])
-	if err := content.ReadAt(buf[:there], min(off, content.Layout.Size)); err != nil {
+	there := min(max(content.Layout.Size-off, 0), int64(len(payload)))
+	clear(payload[there:])
+	if err := content.ReadAt(payload[:there], min(off, content.Layout.Size)); err != nil {
 		return fmt.Errorf("reading piece %d: %w", first.piece, err)
 	}
-	*vec = (*vec)[:0]
+	w.vec = w.vec[:0]
 	if len(out) > 0 {
-		*vec = append(*vec, out)
+		w.vec = append(w.vec, out)
 	}
-	heads := make([]byte, 0, 13*len(us))
-	for _, u := range us {
-		at := len(heads)
-		heads = wire.AppendPieceHeader(heads, u.piece, u.begin, int(u.length))
-		*vec = append(*vec, heads[at:], buf[u.begin-first.begin:][:u.length])
+	w.heads = slices.Grow(w.heads[:0], wire.PieceHeaderLen*len(w.serving))
+	for _, u := range w.serving {
+		at := len(w.heads)
+		w.heads = wire.AppendPieceHeader(w.heads, u.piece, u.begin, int(u.length))
+		w.vec = append(w.vec, w.heads[at:], payload[u.begin-first.begin:][:u.length])
 	}
 	began := time.Now()
-	whole := *vec // WriteTo eats the slice that it is called on
-	_, err := vec.WriteTo(c.cfg.Conn)
-	*vec = whole
-	c.up.Add(int64(n))
-	c.adapt(time.Since(began))
+	w.left = w.vec
+	_, err := w.left.WriteTo(w.cfg.Conn)
+	clear(w.vec)
+	w.up.Add(int64(len(payload)))
+	w.adapt(time.Since(began))
 	return err
 }
 
@@ -166,14 +208,4 @@ func (c *Conn) adapt(took time.Duration) {
 	case took > 50*time.Millisecond:
 		c.span = max(c.span/2, block.Size)
 	}
-}
-
-// spanBuffer lends a buffer of n bytes.
-func spanBuffer(n int) (buf []byte, put func()) {
-	if n <= block.Size {
-		b := blocks.Get().(*[block.Size]byte)
-		return b[:n], func() { blocks.Put(b) }
-	}
-	b := spans.Get().(*[maxSpan]byte)
-	return b[:n], func() { spans.Put(b) }
 }

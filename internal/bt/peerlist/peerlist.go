@@ -37,18 +37,13 @@ type entry struct {
 	seed      bool
 }
 
-// List is the addresses of one torrent. It has one owner.
+// List is the addresses of one torrent. It has one owner. Its zero value is empty.
 type List struct {
 	self   netip.AddrPort
 	byAddr map[netip.AddrPort]*entry
 	all    []*entry
 	banned map[netip.Addr]bool
 	bans   []netip.Addr // oldest first
-}
-
-// New returns an empty list.
-func New() *List {
-	return &List{}
 }
 
 // SetSelf tells our own address as others see it, which orders candidates (BEP 40).
@@ -77,10 +72,10 @@ func (l *List) Add(p discovery.Peer) bool {
 	if len(l.all) >= Max && !l.evict() {
 		return false
 	}
+	e := &entry{addr: addr, source: p.Source, priority: Priority(l.self, addr)}
 	if l.byAddr == nil {
 		l.byAddr = map[netip.AddrPort]*entry{}
 	}
-	e := &entry{addr: addr, source: p.Source, priority: Priority(l.self, addr)}
 	l.byAddr[addr] = e
 	l.all = append(l.all, e)
 	return true
@@ -157,6 +152,12 @@ func (l *List) Connected(addr netip.AddrPort, dialled bool) {
 	if e := l.byAddr[unmap(addr)]; e != nil {
 		e.connected, e.dialing, e.dialled = true, false, e.dialled || dialled
 	}
+}
+
+// IsConnected reports whether there is a connection with the peer at an address.
+func (l *List) IsConnected(addr netip.AddrPort) bool {
+	e := l.byAddr[unmap(addr)]
+	return e != nil && e.connected
 }
 
 // Failed records a dial that came to nothing. The wait before the next doubles from 5 s to 30 min; an address that fails six

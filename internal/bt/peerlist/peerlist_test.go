@@ -35,7 +35,7 @@ func TestPriority(t *testing.T) {
 }
 
 func TestBackoffAndForgetting(t *testing.T) {
-	l := New()
+	l := new(List)
 	a := ap("10.0.0.1:1")
 	if !l.Add(discovery.Peer{Addr: a, Source: discovery.PEX}) || l.Add(discovery.Peer{Addr: a}) {
 		t.Fatal("Add")
@@ -73,7 +73,7 @@ func TestBackoffAndForgetting(t *testing.T) {
 }
 
 func TestBan(t *testing.T) {
-	l := New()
+	l := new(List)
 	for _, s := range []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1", "[::ffff:10.0.0.1]:3"} {
 		l.Add(discovery.Peer{Addr: ap(s)})
 	}
@@ -84,7 +84,7 @@ func TestBan(t *testing.T) {
 }
 
 func TestFullListEvicts(t *testing.T) {
-	l := New()
+	l := new(List)
 	for i := range Max {
 		l.Add(discovery.Peer{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1)})
 	}
@@ -105,7 +105,7 @@ func TestFullListEvicts(t *testing.T) {
 // That a peer says where it listens proves nothing: such an address is forgotten like any other.
 func TestUnprovenAddressIsForgotten(t *testing.T) {
 	for _, dialled := range []bool{false, true} {
-		l := New()
+		l := new(List)
 		a := ap("10.0.0.1:1")
 		l.Add(discovery.Peer{Addr: a})
 		l.Connected(a, dialled)
@@ -123,7 +123,7 @@ func TestUnprovenAddressIsForgotten(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
-	l := New()
+	l := &List{}
 	due := func(when string, seeding, few bool, want time.Duration, wantOK bool) {
 		t.Helper()
 		if at, ok := l.Due(seeding, few); at != want || ok != wantOK {

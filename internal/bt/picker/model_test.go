@@ -286,6 +286,18 @@ func (m *model) checkPartials() {
 	if len(p.at) != len(p.partials) {
 		t.Fatal(len(p.at), len(p.partials))
 	}
+	owned := 0
+	for peer, l := range p.owned {
+		owned += len(l)
+		for _, q := range l {
+			if q.owner != ident.Peer(peer) || p.at[q.piece] != q {
+				t.Fatalf("piece %d of peer %d is among those of %d", q.piece, q.owner, peer)
+			}
+		}
+	}
+	if owned != len(p.partials) {
+		t.Fatalf("%d pieces with owners, %d under way", owned, len(p.partials))
+	}
 	for _, q := range p.partials {
 		if p.at[q.piece] != q || len(q.slots) != m.lay.Blocks(int(q.piece)) || len(q.slots) == 0 || p.have.Has(int(q.piece)) {
 			t.Fatalf("piece %d is wrongly under way", q.piece)

@@ -46,8 +46,12 @@ func (p *Picker) begin(piece int32, owner ident.Peer) *partial {
 	}
 	slots := slices.Grow(q.slots[:0], n)[:n]
 	clear(slots)
-	*q = partial{piece: piece, owner: owner, slots: slots, free: n}
+	*q = partial{piece: piece, slots: slots, free: n}
 	p.partials = append(p.partials, q)
+	p.addOwned(q, owner)
+	if p.at == nil {
+		p.at = map[int32]*partial{}
+	}
 	p.at[piece] = q
 	return q
 }
@@ -61,7 +65,30 @@ func (p *Picker) drop(piece int32) {
 	delete(p.at, piece)
 	i := slices.Index(p.partials, q)
 	p.partials = slices.Delete(p.partials, i, i+1)
+	p.removeOwned(q)
 	p.spare = append(p.spare, q)
+}
+
+// own makes a peer the owner of a piece under way; 0: nobody.
+func (p *Picker) own(q *partial, peer ident.Peer) {
+	if q.owner != peer {
+		p.removeOwned(q)
+		p.addOwned(q, peer)
+	}
+}
+
+func (p *Picker) addOwned(q *partial, peer ident.Peer) {
+	for int(peer) >= len(p.owned) {
+		p.owned = append(p.owned, nil)
+	}
+	q.owner = peer
+	p.owned[peer] = append(p.owned[peer], q)
+}
+
+func (p *Picker) removeOwned(q *partial) {
+	l := p.owned[q.owner]
+	i := slices.Index(l, q)
+	p.owned[q.owner] = slices.Delete(l, i, i+1)
 }
 
 // nextFree returns the first slot that may be asked for, or -1.
@@ -142,7 +169,7 @@ func (p *Picker) Lost(b Block, peer ident.Peer) {
 		return
 	}
 	if q.owner == peer {
-		q.owner = 0
+		p.own(q, 0)
 	}
 	switch {
 	case s.second == peer:
@@ -180,7 +207,7 @@ func (q *partial) unask(i int) {
 // abandon ends a piece of which nothing was received or asked for; it can be begun again.
 func (p *Picker) abandon(q *partial) {
 	if q.only { // keep the mark: only one peer may fetch this piece
-		q.owner = 0
+		p.own(q, 0)
 		return
 	}
 	p.drop(q.piece)
@@ -197,7 +224,7 @@ func (p *Picker) Overdue(b Block, peer ident.Peer) bool {
 		return false
 	}
 	if q.owner == peer {
-		q.owner = 0
+		p.own(q, 0)
 	}
 	s := &q.slots[b.Index]
 	switch {
@@ -228,11 +255,15 @@ func (p *Picker) Asked(b Block, peer ident.Peer) bool {
 
 // Disown lets others take over the pieces that a peer began: it choked us, stalls or left.
 func (p *Picker) Disown(peer ident.Peer) {
-	for _, q := range p.partials {
-		if q.owner == peer {
-			q.owner = 0
-		}
+	if peer == 0 || int(peer) >= len(p.owned) {
+		return
 	}
+	for _, q := range p.owned[peer] {
+		q.owner = 0
+	}
+	p.owned[0] = append(p.owned[0], p.owned[peer]...)
+	clear(p.owned[peer])
+	p.owned[peer] = p.owned[peer][:0]
 }
 
 // Rename records that blocks which a peer sent are to be told apart by another name: its own may soon be somebody else's. The

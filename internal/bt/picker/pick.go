@@ -37,10 +37,14 @@ func (p *Picker) Pick(v *View, n int, out []Block) []Block {
 		out = p.pickPiece(v, d.piece, want, out)
 	}
 	// Pieces that the peer began come first: they end soonest and one sender makes a bad piece easy to trace.
-	out = p.pickPartials(v, want, out, func(q *partial) bool { return q.owner == v.Peer })
-	out = p.pickPartials(v, want, out, func(q *partial) bool { return q.owner == 0 })
+	if int(v.Peer) < len(p.owned) {
+		for _, q := range p.owned[v.Peer] {
+			out = p.pickPartial(v, q, want, out)
+		}
+	}
+	out = p.pickOrphans(v, want, out)
 	if !v.Fast && !full() {
-		out = p.pickPartials(v, want, out, func(q *partial) bool { return true })
+		out = p.pickPartials(v, want, out)
 	}
 	if p.sequential || v.InOrder {
 		out = p.pickInOrder(v, want, out)
@@ -48,7 +52,7 @@ func (p *Picker) Pick(v *View, n int, out []Block) []Block {
 		out = p.pickRarest(v, want, out)
 	}
 	if v.Fast && !full() {
-		out = p.pickPartials(v, want, out, func(q *partial) bool { return true })
+		out = p.pickPartials(v, want, out)
 	}
 	if v.Endgame && !full() {
 		out = p.pickAgain(v, want, out)
@@ -56,24 +60,44 @@ func (p *Picker) Pick(v *View, n int, out []Block) []Block {
 	return out
 }
 
-func (p *Picker) pickPartials(v *View, want int, out []Block, match func(*partial) bool) []Block {
-	for _, q := range p.partials {
-		if len(out) >= want {
-			break
-		}
-		if q.free > 0 && match(q) && v.has(q.piece) && p.prio[q.piece] != Skip {
-			out = q.pick(v.Peer, want, out)
+// pickOrphans picks from pieces whose owner is gone. The peer becomes the owner.
+func (p *Picker) pickOrphans(v *View, want int, out []Block) []Block {
+	if len(p.owned) == 0 {
+		return out
+	}
+	for i := 0; i < len(p.owned[0]) && len(out) < want; {
+		q := p.owned[0][i]
+		if out = p.pickPartial(v, q, want, out); q.owner == 0 {
+			i++
 		}
 	}
 	return out
 }
 
-func (q *partial) pick(peer ident.Peer, want int, out []Block) []Block {
+func (p *Picker) pickPartials(v *View, want int, out []Block) []Block {
+	for _, q := range p.partials {
+		if len(out) >= want {
+			break
+		}
+		out = p.pickPartial(v, q, want, out)
+	}
+	return out
+}
+
+func (p *Picker) pickPartial(v *View, q *partial, want int, out []Block) []Block {
+	if len(out) < want && q.free > 0 && v.has(q.piece) && p.prio[q.piece] != Skip {
+		out = p.ask(q, v.Peer, want, out)
+	}
+	return out
+}
+
+// ask picks blocks of a piece under way. What nobody owns gets an owner.
+func (p *Picker) ask(q *partial, peer ident.Peer, want int, out []Block) []Block {
 	if q.only && q.owner != 0 && q.owner != peer {
 		return out
 	}
 	if q.owner == 0 {
-		q.owner = peer
+		p.own(q, peer)
 	}
 	for len(out) < want && q.free > 0 {
 		i := q.nextFree(peer)
@@ -94,7 +118,7 @@ func (p *Picker) pickPiece(v *View, piece int32, want int, out []Block) []Block 
 	if q == nil {
 		q = p.begin(piece, v.Peer)
 	}
-	return q.pick(v.Peer, want, out)
+	return p.ask(q, v.Peer, want, out)
 }
 
 func (p *Picker) pickRarest(v *View, want int, out []Block) []Block {
@@ -104,19 +128,22 @@ func (p *Picker) pickRarest(v *View, want int, out []Block) []Block {
 			i++
 			continue
 		}
-		out = p.begin(piece, v.Peer).pick(v.Peer, want, out) // begin fills place i with another
+		out = p.ask(p.begin(piece, v.Peer), v.Peer, want, out) // begin fills place i with another
 	}
 	return out
 }
 
 func (p *Picker) pickInOrder(v *View, want int, out []Block) []Block {
+	if len(p.order) == 0 {
+		return out
+	}
 	for p.first < len(p.prio) && (p.prio[p.first] == Skip || p.have.Has(p.first)) {
 		p.first++
 	}
 	for _, level := range [...]Priority{High, Normal, Low} {
 		for i := p.first; i < len(p.prio) && len(out) < want; i++ {
 			if p.prio[i] == level && p.pos[i] >= 0 && v.has(int32(i)) {
-				out = p.begin(int32(i), v.Peer).pick(v.Peer, want, out)
+				out = p.ask(p.begin(int32(i), v.Peer), v.Peer, want, out)
 			}
 		}
 	}

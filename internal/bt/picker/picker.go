@@ -39,17 +39,19 @@ type Picker struct {
 	away []uint16 // by piece: how many peers other than seeds have it
 
 	// order holds the pieces that are wanted and not begun, by bucket (see bucket), at random within one.
-	// pos is a piece's place in order or -1. end[b] is one past the last place of bucket b.
+	// pos is a piece's place in order or -1. end[b] is one past the last place of bucket b. Both are nil until they are needed,
+	// which in a torrent that was complete from the start may be never.
 	order []int32
 	pos   []int32
 	end   []int32
 
 	partials  []*partial // under way, in the order begun
 	at        map[int32]*partial
-	spare     []*partial // for reuse
-	deadlines []deadline // ascending
-	missing   int        // pieces wanted, not had
-	missBytes int64      // of data in them
+	owned     [][]*partial // by owner: what is under way; of nobody at 0
+	spare     []*partial   // for reuse
+	deadlines []deadline   // ascending
+	missing   int          // pieces wanted, not had
+	missBytes int64        // of data in them
 
 	sequential bool
 	first      int // no missing wanted piece lies before it
@@ -66,8 +68,7 @@ func New(lay *layout.Layout, have bitfield.Set, seed uint64) *Picker {
 	n := lay.Pieces()
 	p := &Picker{
 		lay: lay, have: have.Clone(), prio: make([]Priority, n), away: make([]uint16, n),
-		pos: make([]int32, n), end: make([]int32, int(High)*(maxRank+1)),
-		at: map[int32]*partial{}, rng: rand.New(rand.NewPCG(seed, 0x5a0a1)),
+		rng: rand.New(rand.NewPCG(seed, 0x5a0a1)),
 	}
 	for i := range n {
 		p.prio[i] = Normal
@@ -88,7 +89,6 @@ func (p *Picker) bucket(piece int32) int {
 func (p *Picker) rebuild() {
 	p.order, p.missing, p.missBytes, p.first = p.order[:0], 0, 0, 0
 	for i := range p.prio {
-		p.pos[i] = -1
 		if p.prio[i] == Skip || p.have.Has(i) {
 			continue
 		}
@@ -97,6 +97,13 @@ func (p *Picker) rebuild() {
 		if p.at[int32(i)] == nil {
 			p.order = append(p.order, int32(i))
 		}
+	}
+	if len(p.order) == 0 && p.pos == nil {
+		return
+	}
+	p.needOrder()
+	for i := range p.pos {
+		p.pos[i] = -1
 	}
 	p.rng.Shuffle(len(p.order), func(i, j int) { p.order[i], p.order[j] = p.order[j], p.order[i] })
 	slices.SortStableFunc(p.order, func(a, b int32) int { return p.bucket(a) - p.bucket(b) })
@@ -110,8 +117,20 @@ func (p *Picker) rebuild() {
 	}
 }
 
+// needOrder makes the memory that an order of pieces needs.
+func (p *Picker) needOrder() {
+	if p.pos != nil {
+		return
+	}
+	p.pos, p.end = make([]int32, len(p.prio)), make([]int32, int(High)*(maxRank+1))
+	for i := range p.pos {
+		p.pos[i] = -1
+	}
+}
+
 // insert puts a piece that is not in order into its bucket, at a random place of it.
 func (p *Picker) insert(piece int32) {
+	p.needOrder()
 	b := p.bucket(piece)
 	p.order = append(p.order, piece)
 	hole := int32(len(p.order) - 1)
@@ -131,10 +150,10 @@ func (p *Picker) insert(piece int32) {
 
 // take removes a piece from order.
 func (p *Picker) take(piece int32) {
-	hole := p.pos[piece]
-	if hole < 0 {
+	if p.pos == nil || p.pos[piece] < 0 {
 		return
 	}
+	hole := p.pos[piece]
 	p.pos[piece] = -1
 	for k := p.bucket(piece); k < len(p.end); k++ { // fill the hole with the last of each bucket
 		last := p.end[k] - 1
@@ -166,7 +185,10 @@ func (p *Picker) swap(i, j int32) {
 
 // shift moves a piece whose availability changes by one into the neighbouring bucket.
 func (p *Picker) shift(piece int32, up bool) {
-	at := p.pos[piece]
+	at := int32(-1)
+	if p.pos != nil {
+		at = p.pos[piece]
+	}
 	old := p.bucket(piece)
 	if up {
 		p.away[piece]++

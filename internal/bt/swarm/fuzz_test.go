@@ -285,10 +285,10 @@ func (c *chaos) check() {
 	if len(s.peers) != len(c.here) {
 		t.Fatalf("%d peers, want %d", len(s.peers), len(c.here))
 	}
-	if n := s.connected(); n > s.cfg.MaxPeers {
+	if n := s.live; n > s.cfg.MaxPeers {
 		t.Fatalf("%d connected", n)
 	}
-	seeds := 0
+	seeds, live, serving, waiting := 0, 0, 0, 0
 	away := make([]int, chaosPieces)
 	for _, p := range s.peers {
 		if s.peer(p.id) != p {
@@ -296,6 +296,14 @@ func (c *chaos) check() {
 		}
 		if p.seed {
 			seeds++
+		}
+		if !p.info.WebSeed && !p.dropped {
+			live++
+		}
+		if p.theyInterest && p.weChoke {
+			waiting++
+		} else if p.theyInterest {
+			serving++
 		}
 		c.checkPipeline(p)
 		if s.lay == nil {
@@ -305,6 +313,9 @@ func (c *chaos) check() {
 	}
 	if s.seeds != seeds {
 		t.Fatalf("%d seeds counted, %d are", s.seeds, seeds)
+	}
+	if s.live != live || s.serving != serving || s.waiting != waiting {
+		t.Fatalf("%d live, %d served, %d waiting; counted %d, %d, %d", live, serving, waiting, s.live, s.serving, s.waiting)
 	}
 	if s.lay == nil {
 		return

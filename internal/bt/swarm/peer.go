@@ -15,10 +15,11 @@ type peer struct {
 	info PeerInfo
 	ext  PeerExtensions
 
-	has    bitfield.Set // meaningless while seed
-	seed   bool         // has everything
-	pieces int          // how many it has
-	early  early        // what it said before the layout was known
+	has     bitfield.Set // without memory while it has nothing or is a seed
+	seed    bool         // has everything
+	pieces  int          // how many it has
+	patient bool         // is or was a seed: it hears of our pieces later, see tellSeeds
+	early   early        // what it said before the layout was known
 
 	theyChoke, theyInterest bool
 	weChoke, weInterest     bool
@@ -32,22 +33,18 @@ type peer struct {
 	refusedTill time.Duration  // when to ask for them again
 	dry         uint64         // the swarm's change count when it last had nothing to ask of this peer
 
-	joined      time.Duration
-	downTotal   int64
-	upTotal     int64
-	marks       Totals        // when the rates were last computed
-	markedAt    time.Duration // that is
-	upAtUnchoke int64
-	downRate    float64 // bytes/s, smoothed
-	upRate      float64
-	unasked     int // blocks that came although nobody asked
-	useful      bool
-	dropped     bool // its connection is being closed
+	joined    time.Duration
+	downTotal int64
+	upTotal   int64
+	marks     Totals        // when the rates were last computed
+	markedAt  time.Duration // that is
+	downRate  float64       // bytes/s, smoothed
+	upRate    float64
+	unasked   int // blocks that came although nobody asked
+	useful    bool
+	dropped   bool // its connection is being closed
 
-	told    map[netip.AddrPort]bool // what its PEX messages said
-	pexNext time.Duration
-	pexIn   time.Duration // when it may send the next
-
+	pex   pexPlace
 	shown *shown // super-seeding: the pieces it was shown; nil: all
 }
 
@@ -60,6 +57,14 @@ type early struct {
 
 // maxEarlyHaves bounds what is kept of have messages before the metadata is there.
 const maxEarlyHaves = 1 << 16
+
+// counts returns 1 for a connection with a peer, 0 for a web seed.
+func (p *peer) counts() int {
+	if p.info.WebSeed {
+		return 0
+	}
+	return 1
+}
 
 func (p *peer) hasPiece(i int) bool { return p.seed || p.has.Has(i) }
 

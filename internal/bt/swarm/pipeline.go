@@ -8,8 +8,8 @@ import (
 
 // Bounds of a pipeline, in blocks.
 const (
-	firstTarget = 16
-	minTarget   = 4
+	firstTarget = 4
+	minTarget   = 2
 	// webTarget is the least of a web seed: each of its answers costs a round trip, so a run has to be long.
 	webTarget = 64
 	maxTarget = 1500

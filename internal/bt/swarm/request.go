@@ -41,7 +41,7 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 	if q.snubbed {
 		room = 1 - q.under
 	}
-	batch := q.target / 8
+	batch := q.target / 16
 	if p.info.WebSeed {
 		batch = q.target / 2
 	}

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"crypto/sha1"
 	"errors"
@@ -34,12 +35,15 @@ type sim struct {
 	trace uint64 // hash of all that happened
 
 	lay     *layout.Layout
-	content []byte
+	content []byte // nil: blocks are empty and every piece is good, which is faster
 	sums    [][sha1.Size]byte
 
 	latency time.Duration // one way, the mean; a link's own is half to one and a half of it
+	fixed   bool          // every link has just that
 	loss    float64       // of blocks
 	unreach float64       // of dials
+	reqq    int           // of everybody; 0: 2000
+	star    bool          // everybody knows the first node only
 	config  Config        // copied for each node
 }
 
@@ -66,16 +70,21 @@ func (q *events) Pop() any {
 }
 
 func newSim(t testing.TB, seed uint64, pieces, pieceLength int) *sim {
-	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 7)), pool: block.NewPool(1 << 30), latency: 40 * time.Millisecond}
-	s.content = make([]byte, pieces*pieceLength-block.Size/2)
+	s := hollowSim(t, seed, pieces, pieceLength)
+	s.content = make([]byte, s.lay.Size)
 	var state [32]byte
 	state[0] = byte(seed)
 	rand.NewChaCha8(state).Read(s.content)
-	size := int64(len(s.content))
-	s.lay = &layout.Layout{Files: []layout.File{{Length: size}}, Size: size, PieceLength: int64(pieceLength)}
 	for i := range pieces {
 		s.sums = append(s.sums, sha1.Sum(s.piece(i)))
 	}
+	return s
+}
+
+func hollowSim(t testing.TB, seed uint64, pieces, pieceLength int) *sim {
+	s := &sim{t: t, rng: rand.New(rand.NewPCG(seed, 7)), pool: block.NewPool(1 << 30), latency: 40 * time.Millisecond}
+	size := int64(pieces)*int64(pieceLength) - block.Size/2
+	s.lay = &layout.Layout{Files: []layout.File{{Length: size}}, Size: size, PieceLength: int64(pieceLength)}
 	return s
 }
 
@@ -93,11 +102,11 @@ func (s *sim) run(limit time.Duration, until func() bool) time.Duration {
 		if steps%64 == 0 && until() {
 			return s.now
 		}
-		e := heap.Pop(&s.queue).(event)
-		s.now = e.at
-		if s.now > limit {
+		if s.queue[0].at > limit {
 			break
 		}
+		e := heap.Pop(&s.queue).(event)
+		s.now = e.at
 		e.do()
 	}
 	if until() {
@@ -242,7 +251,11 @@ func (n *node) every(d time.Duration, f func()) {
 // find is what a tracker answers.
 func (n *node) find() {
 	var found []discovery.Peer
-	for _, i := range n.rng.Perm(len(n.nodes))[:min(50, len(n.nodes))] {
+	known := n.rng.Perm(len(n.nodes))[:min(50, len(n.nodes))]
+	if n.star {
+		known = []int{0}
+	}
+	for _, i := range known {
 		if o := n.nodes[i]; o != n && o.alive {
 			found = append(found, discovery.Peer{Addr: o.addr, Source: discovery.Tracker})
 		}
@@ -266,7 +279,10 @@ func (n *node) restart() { n.start(n.view.Snapshot()) }
 func (n *node) dial(addr netip.AddrPort) {
 	i := slices.IndexFunc(n.nodes, func(o *node) bool { return o.addr == addr })
 	o := n.nodes[i]
-	latency := n.latency/2 + time.Duration(n.rng.Int64N(int64(n.latency)))
+	latency := n.latency
+	if !n.fixed {
+		latency = n.latency/2 + time.Duration(n.rng.Int64N(int64(n.latency)))
+	}
 	lost := n.rng.Float64() < n.unreach
 	n.after(2*latency, n.guard(func() {
 		if !o.alive || lost || o == n {
@@ -289,7 +305,7 @@ func (n *node) join(e *end, addr netip.AddrPort, info PeerInfo) {
 		n.ends = append(n.ends, e)
 	}
 	info.Addr, info.Fast, info.Extended = addr, true, true
-	e.say(Event{Kind: Extensions, Arg: &PeerExtensions{ReqQ: 2000, ListenPort: n.addr.Port(), PEX: true, DontHave: true}})
+	e.say(Event{Kind: Extensions, Arg: &PeerExtensions{ReqQ: cmp.Or(n.reqq, 2000), ListenPort: n.addr.Port(), PEX: true, DontHave: true}})
 	n.step(Event{Kind: Joined, Peer: e.id, Arg: &info})
 }
 
@@ -407,7 +423,9 @@ func (n *node) transmit(e *end, u Effect) {
 		n.busy = false
 		b := n.pool.TryGet()
 		b.SetLen(int(u.Length))
-		copy(b.Bytes(), n.piece(int(u.Piece))[u.Begin:])
+		if n.content != nil {
+			copy(b.Bytes(), n.piece(int(u.Piece))[u.Begin:])
+		}
 		if n.liar {
 			b.Bytes()[n.rng.IntN(b.Len())] ^= 0xff
 		}
@@ -519,6 +537,10 @@ func (e *end) effect(f Effect) {
 }
 
 func (n *node) store(f Effect) {
+	if n.content == nil {
+		f.Block.Release()
+		return
+	}
 	buf := n.partial[f.Piece]
 	if buf == nil {
 		buf = make([]byte, n.lay.PieceLen(int(f.Piece)))
@@ -533,8 +555,8 @@ func (n *node) verify(piece int32, digests bool) {
 	buf := n.partial[piece]
 	delete(n.partial, piece)
 	n.after(time.Millisecond, n.guard(func() {
-		r := storage.Result{Piece: int(piece), Good: sha1.Sum(buf) == n.sums[piece]}
-		if r.Good && !bytes.Equal(buf, n.piece(int(piece))) {
+		r := storage.Result{Piece: int(piece), Good: n.content == nil || sha1.Sum(buf) == n.sums[piece]}
+		if n.content != nil && r.Good && !bytes.Equal(buf, n.piece(int(piece))) {
 			n.t.Fatal("not byte-exact")
 		}
 		if digests || !r.Good {

@@ -8,6 +8,7 @@ import (
 	"shoal/internal/bitfield"
 	"shoal/internal/bt/choker"
 	"shoal/internal/layout"
+	"shoal/internal/storage"
 )
 
 // A seed with a full queue rejects requests although it does not choke us (Transmission does). With nobody else to ask, the
@@ -47,11 +48,13 @@ func TestRejectedWithoutChokeIsAskedAgain(t *testing.T) {
 // A leecher that has everything it was shown is no longer interested, and is choked for that. While the others hold the
 // rest back it is shown more all the same.
 func TestSuperSeedHelpsThoseWithoutInterest(t *testing.T) {
-	x := play(t, Config{}, 2*superWindow, 1, upTo(2*superWindow)...)
+	x := play(t, Config{}, 4, 1, upTo(4)...)
 	x.join(1)
 	x.join(2)
-	for _, e := range x.take(SendHave, 2) {
-		x.step(Event{Kind: Have, Peer: 2, Piece: e.Piece})
+	for range 3 {
+		for _, e := range x.take(SendHave, 2) {
+			x.step(Event{Kind: Have, Peer: 2, Piece: e.Piece})
+		}
 	}
 	x.say(2, NotInterested)
 	if n := len(x.take(SendHave, 2)); n != 0 {
@@ -61,4 +64,22 @@ func TestSuperSeedHelpsThoseWithoutInterest(t *testing.T) {
 	if len(x.take(SendHave, 2)) == 0 {
 		t.Fatal("no help")
 	}
+}
+
+// A seed hears what we have gained with the next ticks, a leecher at once.
+func TestSeedsHearOfPiecesLater(t *testing.T) {
+	const gained = maxNews + 8
+	x := play(t, Config{}, 2*gained, 1)
+	x.source(1)
+	x.join(2)
+	for i := range gained {
+		x.step(Event{Kind: Stored, Arg: storage.Result{Piece: i, Recheck: true, Good: true}})
+	}
+	x.want(0, SendHave, 1)
+	x.want(gained, SendHave, 2)
+	x.wait(time.Second)
+	x.want(maxNews, SendHave, 1)
+	x.step(Event{Kind: Stored, Arg: storage.Result{Piece: gained - 1, Recheck: true}}) // lost again before it was told
+	x.wait(time.Second)
+	x.want(gained-maxNews-1, SendHave, 1)
 }

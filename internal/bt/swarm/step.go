@@ -66,10 +66,10 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 		p.theyChoke, p.refused = false, nil
 		s.offers(p)
 	case Interested:
-		p.theyInterest = true
+		s.setInterest(p, true)
 		s.interested(now, p)
 	case NotInterested:
-		p.theyInterest = false
+		s.setInterest(p, false)
 		s.dropIfUseless(p)
 	case Have:
 		s.peerHas(now, p, int(e.Piece))
@@ -114,20 +114,18 @@ func (s *Swarm) joined(now time.Duration, e Event) {
 	if info.WebSeed {
 		p.pipe.target, p.pipe.least = webTarget, webTarget
 	}
-	p.pexNext, p.pexIn, p.markedAt = now+10*time.Second, now, now
-	for int(e.Peer) >= len(s.slots) { // the first of which nobody has
+	p.pex.next, p.pex.in, p.markedAt = now+10*time.Second, now, now
+	for int(e.Peer) >= len(s.slots) {
 		s.slots = append(s.slots, nil)
 	}
 	s.slots[e.Peer] = p
 	s.peers = append(s.peers, p)
+	s.live += p.counts()
 	switch {
 	case info.Incoming:
 		s.incoming++
 	case !info.WebSeed:
 		s.dials--
-	}
-	if s.lay != nil {
-		p.has = bitfield.New(s.lay.Pieces())
 	}
 	if info.WebSeed {
 		p.theyChoke, p.ext.ReqQ = false, maxTarget
@@ -155,8 +153,9 @@ func (s *Swarm) greet(now time.Duration, p *peer) {
 			s.superShow(p)
 		}
 		return
-	case s.have.All():
+	case s.have.All(): // and no allowed-fast pieces: with those, whoever waits for his turn would share the line
 		s.emit(Effect{Kind: SendHaveAll, Peer: p.id})
+		return
 	default:
 		s.emit(Effect{Kind: SendBitfield, Peer: p.id})
 	}
@@ -193,6 +192,7 @@ func (s *Swarm) learnListen(p *peer) {
 	if a := p.listen(); a.IsValid() {
 		s.list.Add(discovery.Peer{Addr: a, Source: p.info.Source})
 		s.list.Connected(a, !p.info.Incoming)
+		s.pex.arrived(p)
 	}
 }
 
@@ -209,10 +209,15 @@ func (s *Swarm) left(now time.Duration, p *peer) {
 	if p.useful && s.picker != nil {
 		s.depart(p)
 	}
+	s.setInterest(p, false)
+	if !p.dropped {
+		s.live -= p.counts()
+	}
 	s.downTotal += p.downTotal
 	s.upTotal += p.upTotal
 	s.slots[p.id] = nil
 	s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
+	s.pex.left(p)
 	if a := p.listen(); a.IsValid() && !slices.ContainsFunc(s.peers, func(o *peer) bool { return o.listen() == a }) {
 		s.list.Disconnected(a, now, p.useful)
 	}
@@ -264,11 +269,11 @@ func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
 	if p.hasPiece(piece) {
 		return
 	}
-	p.has.Add(piece)
+	s.addPiece(p, piece)
 	p.pieces++
 	s.picker.PeerHas(piece)
 	s.superHave(now, p, int32(piece))
-	if p.has.All() {
+	if p.pieces == s.lay.Pieces() {
 		s.becameSeed(p)
 	}
 	if s.picker.Wants(piece) {
@@ -278,10 +283,18 @@ func (s *Swarm) peerHas(now time.Duration, p *peer, piece int) {
 	}
 }
 
+// addPiece notes that a peer has a piece and reports whether that is new. A peer that has nothing needs no memory for it.
+func (s *Swarm) addPiece(p *peer, piece int) bool {
+	if p.has.Len() == 0 {
+		p.has = bitfield.New(s.lay.Pieces())
+	}
+	return p.has.Add(piece)
+}
+
 // becameSeed stops counting the peer's pieces one by one.
 func (s *Swarm) becameSeed(p *peer) {
 	s.uncount(p)
-	p.seed = true
+	p.seed, p.patient = true, true
 	p.has = bitfield.Set{}
 	s.seeds++
 	s.list.Seed(p.listen(), true)
@@ -306,13 +319,13 @@ func (s *Swarm) peerBits(now time.Duration, p *peer, bits []byte) {
 		return
 	}
 	for i := range set.Len() {
-		if set.Has(i) && p.has.Add(i) {
+		if set.Has(i) && s.addPiece(p, i) {
 			p.pieces++
 			s.picker.PeerHas(i)
 			s.superHave(now, p, int32(i))
 		}
 	}
-	if p.has.All() {
+	if p.pieces == s.lay.Pieces() {
 		s.becameSeed(p)
 	}
 	s.recount(p)
@@ -398,6 +411,7 @@ func (s *Swarm) traffic(now time.Duration, p *peer, t *Totals) {
 	if t.Down > p.downTotal || t.Up > p.upTotal {
 		p.useful = true
 	}
+	s.line.sent += t.Up - p.upTotal
 	p.downTotal, p.upTotal = t.Down, t.Up
 }
 

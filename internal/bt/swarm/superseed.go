@@ -1,13 +1,14 @@
 package swarm
 
 import (
+	"maps"
 	"time"
 )
 
 // superSeed is the state of super-seeding (BEP 16) while we are the only seed of several leechers: each is shown other
 // pieces, so that what we send once they can pass on, and we send little more than one copy in all. It is gentler than
-// the BEP: a peer is shown new pieces as fast as it finishes those shown, and one that stands still is shown
-// whatever it lacks, so nobody waits for a neighbour who does not share.
+// the BEP: a peer is shown new pieces as fast as it finishes those shown, and one that stands still while our line is idle is
+// shown whatever it lacks, so nobody waits for a neighbour who does not share. It ends when every piece is out.
 type superSeed struct {
 	order []int32 // pieces not shown to anybody yet are order[next:]
 	next  int
@@ -18,14 +19,17 @@ type superSeed struct {
 
 // shown is what one peer was shown.
 type shown struct {
-	pieces map[int32]bool // shown and not had yet
-	window int            // how many of these it may have at once
-	last   time.Duration  // when it finished a piece
+	pieces   map[int32]bool // shown and not had yet
+	window   int            // how many of these it may have at once while we serve it: about what it finishes in a second
+	finished int            // since the last tick
+	last     time.Duration  // when it finished a piece
 }
 
 const (
-	superWindow    = 4
+	superChoked    = 1 // pieces that a choked peer is shown, for its interest
+	superWindow    = 2
 	superMaxWindow = 128
+	superBusy      = 0.75             // of the peak of our upload rate: beyond it nobody needs help
 	superAlone     = time.Second      // a single leecher is shown everything after so long
 	superPatience  = time.Second      // and a peer that finishes nothing for so long, whatever it lacks; at least
 	superPatient   = 10 * time.Second // and at most, see patience
@@ -37,7 +41,7 @@ func (s *Swarm) superJoin(now time.Duration, p *peer) bool {
 		return false
 	}
 	if s.super == nil {
-		if s.connected() > 1 {
+		if s.live > 1 {
 			return false // the others were shown everything already
 		}
 		n := s.lay.Pieces()
@@ -56,15 +60,23 @@ func (s *Swarm) superHave(now time.Duration, p *peer, piece int32) {
 	if s.super == nil || p.shown == nil || !p.shown.pieces[piece] {
 		return
 	}
-	delete(p.shown.pieces, piece)
-	p.shown.last = now
-	p.shown.window = min(p.shown.window+1, superMaxWindow)
+	v := p.shown
+	delete(v.pieces, piece)
+	v.last = now
+	if v.finished++; v.finished >= v.window {
+		v.window = min(2*v.window, superMaxWindow)
+	}
 	s.superShow(p)
 }
 
-// superShow shows a peer pieces that nobody else was shown, up to its window.
+// superShow shows a peer pieces that nobody else was shown, up to its window. Pieces that a choked peer knows of keep others
+// from fetching them, so it gets few.
 func (s *Swarm) superShow(p *peer) {
-	for len(p.shown.pieces) < p.shown.window {
+	window := p.shown.window
+	if p.weChoke {
+		window = superChoked
+	}
+	for len(p.shown.pieces) < window {
 		piece, ok := s.super.fresh(s, p)
 		if !ok {
 			return
@@ -117,20 +129,67 @@ func (s *Swarm) superTick(now time.Duration) {
 	if s.super == nil {
 		return
 	}
-	if s.connected() > 1 {
+	if s.live > 1 {
 		s.super.since = now
 	}
-	if s.seeds > 0 || now-s.super.since >= superAlone {
+	if s.seeds > 0 || now-s.super.since >= superAlone || s.superOut() {
 		s.superEnd()
 		return
 	}
+	for _, p := range s.peers {
+		if p.shown == nil {
+			continue
+		}
+		if p.shown.finished < p.shown.window/4 {
+			p.shown.window = max(p.shown.window/2, superWindow)
+		}
+		p.shown.finished = 0
+		s.superShow(p)
+	}
+	if s.super.next == len(s.super.order) {
+		s.superAgain()
+	}
+	// While our line is busy with pieces that nobody has yet, those who wait get them soonest from each other.
+	busy := s.line.rate > superBusy*s.line.peak
 	for _, p := range s.peers {
 		switch {
 		case p.shown == nil:
 		case p.weChoke && len(p.shown.pieces) > 0:
 			p.shown.last = now // it is we who let it wait; one that has all it was shown is choked for want of interest
-		case now-p.shown.last >= s.patience(p):
+		case !busy && now-p.shown.last >= s.patience(p):
 			s.superHelp(now, p)
+		}
+	}
+}
+
+// superOut reports whether the leechers have every piece among them.
+func (s *Swarm) superOut() bool {
+	for i := range s.lay.Pieces() {
+		if s.picker.Availability(i) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// superAgain shows peers that we serve, and that have all they were shown, pieces that only choked peers were shown.
+func (s *Swarm) superAgain() {
+	fetched := map[int32]bool{}
+	for _, p := range s.peers {
+		if p.shown != nil && !p.weChoke {
+			maps.Copy(fetched, p.shown.pieces)
+		}
+	}
+	next := 0
+	for _, p := range s.peers {
+		if p.shown == nil || p.weChoke || len(p.shown.pieces) > 0 {
+			continue
+		}
+		for ; next < len(s.super.order) && len(p.shown.pieces) < superWindow; next++ {
+			piece := s.super.order[next]
+			if !fetched[piece] && s.picker.Availability(int(piece)) == 0 {
+				s.show(p, piece)
+			}
 		}
 	}
 }
@@ -145,10 +204,10 @@ func (s *Swarm) patience(p *peer) time.Duration {
 	return time.Duration(min(max(left, superPatience.Seconds()), superPatient.Seconds()) * float64(time.Second))
 }
 
-// superHelp shows a peer that stands still the rarest pieces that it lacks, as many as its window.
+// superHelp shows a peer that stands still a few of the rarest pieces that it lacks.
 func (s *Swarm) superHelp(now time.Duration, p *peer) {
 	p.shown.last = now
-	n := p.shown.window
+	n := superWindow
 	for rarity := 0; rarity < 4 && n > 0; rarity++ {
 		for _, piece := range s.super.order {
 			if n == 0 {

@@ -27,7 +27,7 @@ type Config struct {
 	ID        ident.PeerID // ours
 	MaxPeers  int          // connections; 0: 200
 	MaxDials  int          // half-open dials at once; 0: 16
-	Slots     int          // unchoked peers; 0: by upload rate, see choker.Slots
+	Slots     int          // unchoked peers; 0: as many as the line is seen to serve, see choker.Slots
 	Seed      uint64       // of all chance
 	Private   bool         // BEP 27: no PEX
 	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
@@ -55,7 +55,7 @@ type Swarm struct {
 	picker  *picker.Picker    // nil while nothing is known, and at rest when nothing is missing; see Rest
 	prio    []picker.Priority // as last set; nil: all normal
 	inOrder bool              // SetSequential
-	list    *peerlist.List
+	list    peerlist.List
 	rng     *rand.Rand
 
 	peers    []*peer // in the order they joined
@@ -63,21 +63,28 @@ type Swarm struct {
 	dials    int
 	seeds    int // connected peers that have everything
 	incoming int // connections that peers have made so far
+	live     int // peers, without web seeds and those being dropped
+	serving  int // interested peers that we serve
+	waiting  int // and that we choke
 	paused   bool
 	done     bool // every wanted piece is there
 	effects  []Effect
+	drained  int     // how many of them the last Drain returned
 	thirsty  []*peer // to be given requests at the next Drain
 	awake    bool    // everybody is
 	changes  uint64  // counts what may give a dry peer something to ask
 	blocks   []picker.Block
+	news     []int32 // pieces gained of which seeds are still to be told
 
+	pex      pex
 	suspects map[int32]*suspect
 	departed departed
 	super    *superSeed // nil unless it is at work
 
 	lastTick    time.Duration
 	nextChoke   time.Duration
-	upRate      float64
+	line        line
+	uploads     choker.Slots
 	downTotal   int64 // of peers that left, too
 	upTotal     int64
 	wasted      int64 // bytes received and not needed
@@ -93,7 +100,7 @@ func New(cfg Config) *Swarm {
 		cfg.MaxDials = 16
 	}
 	return &Swarm{
-		cfg: cfg, list: peerlist.New(), rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
+		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
 		changes: 1,
 	}
 }
@@ -112,7 +119,6 @@ func (s *Swarm) Begin(now time.Duration, lay *layout.Layout, have bitfield.Set, 
 	}
 	s.picker = picker.New(lay, s.have, s.cfg.Seed)
 	for _, p := range s.peers {
-		p.has = bitfield.New(lay.Pieces())
 		s.applyEarly(now, p)
 		if p.info.WebSeed {
 			continue
@@ -172,7 +178,10 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	clear(s.thirsty)
 	s.thirsty = s.thirsty[:0]
 	e := s.effects
-	s.effects = s.effects[:0]
+	if n := len(e); n < s.drained && s.drained <= cap(e) {
+		clear(e[n:s.drained]) // what was returned before is not kept
+	}
+	s.effects, s.drained = e[:0], len(e)
 	return e
 }
 
@@ -182,7 +191,8 @@ func (s *Swarm) Rest() {
 	if len(s.peers) > 0 || len(s.effects) > 0 {
 		return
 	}
-	s.peers, s.slots, s.effects, s.thirsty, s.blocks, s.super = nil, nil, nil, nil, nil, nil
+	s.peers, s.slots, s.effects, s.drained, s.thirsty, s.blocks, s.super = nil, nil, nil, 0, nil, nil, nil
+	s.news, s.pex.here, s.pex.gone = nil, nil, nil // nobody is owed any
 	if s.done && len(s.Partials()) == 0 {
 		s.picker = nil
 	}
@@ -215,6 +225,7 @@ func (s *Swarm) drop(p *peer, why error) {
 		return
 	}
 	p.dropped = true
+	s.live -= p.counts()
 	s.emit(Effect{Kind: Drop, Peer: p.id, Arg: why})
 }
 
@@ -333,7 +344,7 @@ type Stats struct {
 // Stats counts what there is now.
 func (s *Swarm) Stats() Stats {
 	st := Stats{Peers: len(s.peers), Seeds: s.seeds, Dials: s.dials, DownTotal: s.downTotal, UpTotal: s.upTotal,
-		Wasted: s.wasted, FailedBytes: s.failedBytes, Incoming: s.incoming, Paused: s.paused}
+		Wasted: s.wasted, FailedBytes: s.failedBytes, Uploads: s.serving, Incoming: s.incoming, Paused: s.paused}
 	st.Known, st.Candidates = s.list.Len()
 	for _, p := range s.peers {
 		st.DownTotal += p.downTotal
@@ -350,9 +361,6 @@ func (s *Swarm) Stats() Stats {
 			if p.theyChoke {
 				st.Choking++
 			}
-		}
-		if !p.weChoke && p.theyInterest {
-			st.Uploads++
 		}
 	}
 	if s.lay != nil {
@@ -410,9 +418,10 @@ func (s *Swarm) Partials() []picker.Partial {
 	return s.picker.Partials()
 }
 
-func (s *Swarm) uploadSlots() int {
+// slotsNow returns how many peers are to be served at once.
+func (s *Swarm) slotsNow() int {
 	if s.cfg.Slots > 0 {
 		return s.cfg.Slots
 	}
-	return choker.Slots(s.upRate)
+	return s.uploads.N()
 }

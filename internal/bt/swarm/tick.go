@@ -1,8 +1,6 @@
 package swarm
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"shoal/internal/bt/choker"
@@ -13,19 +11,38 @@ import (
 
 // Tick does what time asks for; call it about once a second.
 func (s *Swarm) Tick(now time.Duration) {
-	s.upRate = 0
-	for _, p := range s.peers {
-		s.upRate += p.upRate
-	}
 	s.sweep(now)
 	s.dropSilent(now)
-	if now >= s.nextChoke {
+	s.measure(now)
+	if slots := s.slotsNow(); now >= s.nextChoke || s.serving > slots || s.waiting > 0 && s.serving < slots {
 		s.rechoke(now)
 	}
 	s.superTick(now)
+	s.tellSeeds()
 	s.pexOut(now)
 	s.dial(now)
 	s.lastTick = now
+}
+
+// line is what our uplink was seen to carry: payload, in bytes and bytes/s.
+type line struct {
+	sent, marked int64         // in all, and until the last look at it
+	at           time.Duration // of that
+	rate, peak   float64       // since the look before, and the highest of late
+}
+
+// measure looks at what was sent since the last tick, and how many peers that suggests to serve.
+func (s *Swarm) measure(now time.Duration) {
+	l := &s.line
+	passed := now - l.at
+	if passed < time.Second/2 {
+		return
+	}
+	sent := l.sent - l.marked
+	l.marked, l.at = l.sent, now
+	l.rate = float64(sent) / passed.Seconds()
+	l.peak = max(0.99*l.peak, l.rate)
+	s.uploads.Step(now, sent, passed, s.serving, s.waiting)
 }
 
 // Patience with peers.
@@ -45,32 +62,50 @@ func (s *Swarm) dropSilent(now time.Duration) {
 
 // interested unchokes a peer at once if a slot is free; otherwise the next round decides.
 func (s *Swarm) interested(now time.Duration, p *peer) {
-	if !p.weChoke || s.paused {
+	if p.weChoke && !s.paused && s.serving < s.slotsNow() {
+		s.unchoke(now, p, false)
+	}
+}
+
+// setInterest notes whether a peer wants something of us.
+func (s *Swarm) setInterest(p *peer, on bool) {
+	if on == p.theyInterest {
 		return
 	}
-	n := 0
-	for _, o := range s.peers {
-		if !o.weChoke && o.theyInterest {
-			n++
-		}
-	}
-	if n < s.uploadSlots() {
-		s.unchoke(now, p, false)
+	s.countInterest(p, -1)
+	p.theyInterest = on
+	s.countInterest(p, 1)
+}
+
+func (s *Swarm) countInterest(p *peer, n int) {
+	switch {
+	case !p.theyInterest:
+	case p.weChoke:
+		s.waiting += n
+	default:
+		s.serving += n
 	}
 }
 
 func (s *Swarm) unchoke(now time.Duration, p *peer, optimistic bool) {
 	p.optimistic = optimistic
 	if p.weChoke {
-		p.weChoke, p.chokedAt, p.upAtUnchoke = false, now, p.upTotal
+		s.countInterest(p, -1)
+		p.weChoke, p.chokedAt = false, now
+		s.countInterest(p, 1)
 		s.emit(Effect{Kind: SendUnchoke, Peer: p.id})
+		if p.shown != nil {
+			s.superShow(p)
+		}
 	}
 }
 
 func (s *Swarm) choke(now time.Duration, p *peer) {
 	p.optimistic = false
 	if !p.weChoke {
+		s.countInterest(p, -1)
 		p.weChoke, p.chokedAt = true, now
+		s.countInterest(p, 1)
 		s.emit(Effect{Kind: SendChoke, Peer: p.id})
 	}
 }
@@ -85,10 +120,10 @@ func (s *Swarm) rechoke(now time.Duration) {
 		}
 		views = append(views, choker.View{
 			Peer: p.id, Unchoked: !p.weChoke, Since: p.chokedAt, Down: p.downRate, Up: p.upRate,
-			SentTurn: p.upTotal - p.upAtUnchoke, Snubbed: p.pipe.snubbed, Optimistic: p.optimistic, Joined: p.joined,
+			Snubbed: p.pipe.snubbed, Optimistic: p.optimistic, Joined: p.joined,
 		})
 	}
-	slots := s.uploadSlots()
+	slots := s.slotsNow()
 	if s.paused {
 		views = nil
 	}
@@ -109,8 +144,8 @@ func (s *Swarm) rechoke(now time.Duration) {
 
 // dial starts connections while there is room for them and somebody to dial.
 func (s *Swarm) dial(now time.Duration) {
-	for s.dials < s.cfg.MaxDials && s.connected()+s.dials < s.cfg.MaxPeers && !s.paused {
-		if s.done && s.Known() && s.connected() >= s.cfg.MaxPeers/2 {
+	for s.dials < s.cfg.MaxDials && s.live+s.dials < s.cfg.MaxPeers && !s.paused {
+		if s.done && s.Known() && s.live >= s.cfg.MaxPeers/2 {
 			return // a seed is dialled by those who need it
 		}
 		addr, source, ok := s.list.Next(now, s.Complete())
@@ -134,27 +169,16 @@ func (s *Swarm) NextDial() (at time.Duration, ok bool) {
 	return s.list.Due(s.Complete(), s.done)
 }
 
-// connected returns how many peers there are, without web seeds and those being dropped.
-func (s *Swarm) connected() int {
-	n := len(s.peers)
-	for _, p := range s.peers {
-		if p.info.WebSeed || p.dropped {
-			n--
-		}
-	}
-	return n
-}
-
 // WantPeers returns how many more addresses are of use.
 func (s *Swarm) WantPeers() int {
 	_, candidates := s.list.Len()
-	return max(0, min(s.cfg.MaxPeers-s.connected(), 200)-candidates)
+	return max(0, min(s.cfg.MaxPeers-s.live, 200)-candidates)
 }
 
 // makeRoom drops the least useful peer when there are too many, which may be the newcomer itself: one that has been of no
 // use, then the one with the lowest priority (BEP 40), then the newest.
 func (s *Swarm) makeRoom() {
-	if s.connected() <= s.cfg.MaxPeers {
+	if s.live <= s.cfg.MaxPeers {
 		return
 	}
 	var worst *peer
@@ -178,69 +202,4 @@ func (s *Swarm) worth(p *peer) int64 {
 		w -= 1 << 36
 	}
 	return w
-}
-
-// Intervals of BEP 11: a message a minute at most, which we expect of others too, with some slack.
-const (
-	pexInterval = time.Minute
-	pexMax      = 50
-	pexFastest  = 45 * time.Second
-)
-
-func (s *Swarm) pexOut(now time.Duration) {
-	if s.cfg.Private {
-		return
-	}
-	for _, p := range s.peers {
-		if !p.ext.PEX || now < p.pexNext {
-			continue
-		}
-		p.pexNext = now + pexInterval
-		if u := s.pexFor(p); len(u.Added)+len(u.Dropped) > 0 {
-			s.emit(Effect{Kind: SendPEX, Peer: p.id, Arg: u})
-		}
-	}
-}
-
-// pexFor returns what has changed since p was last told, at most 50 addresses each way.
-func (s *Swarm) pexFor(p *peer) *PEXUpdate {
-	u := &PEXUpdate{}
-	if p.told == nil {
-		p.told = map[netip.AddrPort]bool{}
-	}
-	here := map[netip.AddrPort]bool{}
-	for _, o := range s.peers {
-		a := o.listen()
-		if o == p || !a.IsValid() || o.info.WebSeed || o.dropped {
-			continue
-		}
-		here[a] = true
-		if !p.told[a] && len(u.Added) < pexMax {
-			p.told[a] = true
-			u.Added = append(u.Added, PEXPeer{Addr: a, Seed: o.seed, Outgoing: !o.info.Incoming})
-		}
-	}
-	for a := range p.told {
-		if !here[a] {
-			u.Dropped = append(u.Dropped, a)
-		}
-	}
-	slices.SortFunc(u.Dropped, netip.AddrPort.Compare)
-	u.Dropped = u.Dropped[:min(len(u.Dropped), pexMax)]
-	for _, a := range u.Dropped {
-		delete(p.told, a)
-	}
-	return u
-}
-
-// pexIn takes addresses from a peer, unless it talks too often or the torrent is private.
-func (s *Swarm) pexIn(now time.Duration, p *peer, added []discovery.Peer) {
-	if s.cfg.Private || now < p.pexIn {
-		return
-	}
-	p.pexIn = now + pexFastest
-	for _, a := range added[:min(len(added), 200)] {
-		s.list.Add(a)
-	}
-	s.dial(now)
 }

@@ -3,6 +3,7 @@ package swarm
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/ident"
@@ -103,8 +104,9 @@ func (s *Swarm) stored(now time.Duration, r storage.Result) {
 func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 	s.have.Add(piece)
 	s.view.Add(piece)
+	s.news = append(s.news, int32(piece))
 	for _, p := range s.peers {
-		if !p.info.WebSeed {
+		if !p.patient {
 			s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: int32(piece)})
 		}
 		if wanted && p.hasPiece(piece) {
@@ -113,6 +115,27 @@ func (s *Swarm) gained(now time.Duration, piece int, wanted bool) {
 		}
 	}
 	s.checkDone(now, true)
+}
+
+// maxNews is how many pieces a seed is told of in a tick.
+const maxNews = 32
+
+// tellSeeds tells seeds what we have gained of late. They want nothing of it, so they may hear of many pieces at once, and of some
+// later: with many seeds on a fast line the haves would outnumber the blocks.
+func (s *Swarm) tellSeeds() {
+	n := min(len(s.news), maxNews)
+	if n == 0 {
+		return
+	}
+	for _, p := range s.peers {
+		if !p.patient || p.info.WebSeed || p.dropped {
+			continue
+		}
+		for _, piece := range s.news[:n] {
+			s.emit(Effect{Kind: SendHave, Peer: p.id, Piece: piece})
+		}
+	}
+	s.news = slices.Delete(s.news, 0, n)
 }
 
 func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
@@ -130,6 +153,7 @@ func (s *Swarm) rechecked(now time.Duration, r storage.Result) {
 		}
 		s.have.Remove(piece)
 		s.view.Remove(piece)
+		s.news = slices.DeleteFunc(s.news, func(i int32) bool { return i == int32(piece) })
 		if s.super != nil {
 			s.superEnd()
 		}

@@ -43,6 +43,12 @@ type Decoder struct {
 	large *[bufferSize]byte // nil while small is in use
 	body  []byte            // payloads longer than the buffer
 	i, n  int               // the buffer holds unconsumed bytes in [i, n)
+
+	vector VectorReader // nil: nothing is read ahead
+	spare  func([]*block.Block) int
+	ahead  *ahead // nil while nothing is; the buffer's bytes come before it
+	guess  int    // how many blocks to read ahead; 0 while little comes at a time
+	more   bool   // the last read filled all that it was given
 }
 
 // NewDecoder returns a decoder of what follows the handshake on r. It calls blocks for each Piece message, once its
@@ -55,7 +61,12 @@ func NewDecoder(r io.Reader, blocks func() *block.Block, l Limits) *Decoder {
 func (d *Decoder) Limit(l Limits) { d.limits = l }
 
 // Buffered returns the number of bytes that were read and not yet consumed.
-func (d *Decoder) Buffered() int { return d.n - d.i }
+func (d *Decoder) Buffered() int {
+	if d.ahead != nil {
+		return d.n - d.i + d.ahead.n
+	}
+	return d.n - d.i
+}
 
 // Idle gives the buffers up until more arrives than a few bytes at a time. It does nothing while bytes are buffered.
 // The Payload of the last message becomes invalid.
@@ -80,14 +91,25 @@ func (d *Decoder) Next(m *Message) error {
 	}
 	if d.err != nil {
 		*m = Message{}
+		d.dropAhead()
 	}
 	return d.err
 }
 
+// Close gives up all that the decoder holds. Next must not be called afterwards.
+func (d *Decoder) Close() {
+	d.dropAhead()
+	d.i, d.n = 0, 0
+	d.Idle()
+}
+
 func (d *Decoder) next(m *Message) error {
 	for {
+		if whole, err := d.nextAhead(m); whole || err != nil {
+			return err
+		}
 		if err := d.need(4); err != nil {
-			if d.Buffered() > 0 {
+			if d.i < d.n {
 				err = unexpected(err)
 			}
 			return err
@@ -244,9 +266,25 @@ func (d *Decoder) payload(m *Message, n int64) error {
 		return ErrClosing
 	}
 	blk.SetLen(int(size))
-	if err := d.full(blk.Bytes()); err != nil {
-		blk.Release()
-		return err
+	return d.payloadRest(m, blk, d.buffered(blk.Bytes()))
+}
+
+// payloadRest reads the payload of m into blk, of which the first k bytes are there.
+func (d *Decoder) payloadRest(m *Message, blk *block.Block, k int) error {
+	p := blk.Bytes()
+	quick := d.guess == 0 && d.vector != nil && len(p) == block.Size && k < len(p)
+	for k < len(p) {
+		n, err := d.fillBlock(p[k:])
+		if k += n; k < len(p) {
+			quick = false
+			if err != nil {
+				blk.Release()
+				return err
+			}
+		}
+	}
+	if quick { // most of a block at once: perhaps there is another
+		d.guess = 1
 	}
 	m.Block = blk
 	return nil
@@ -261,7 +299,7 @@ func (d *Decoder) skip(id ID, n int64) error {
 		if err := d.need(1); err != nil {
 			return err
 		}
-		n -= int64(len(d.take(int(min(n, int64(d.Buffered()))))))
+		n -= int64(len(d.take(int(min(n, int64(d.n-d.i))))))
 	}
 	return nil
 }
@@ -290,10 +328,34 @@ func (d *Decoder) bytes(n int) ([]byte, error) {
 
 // full fills p, first from the buffer.
 func (d *Decoder) full(p []byte) error {
+	for k := d.buffered(p); k < len(p); {
+		n, err := d.fill(p[k:])
+		if k += n; k < len(p) && err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buffered moves bytes from the buffer to p and returns how many.
+func (d *Decoder) buffered(p []byte) int {
 	k := copy(p, d.buf()[d.i:d.n])
 	d.i += k
-	_, err := io.ReadFull(d.r, p[k:])
-	return err
+	return k
+}
+
+// fill reads into p what is ahead, or else what comes.
+func (d *Decoder) fill(p []byte) (n int, err error) {
+	if d.ahead != nil {
+		n = d.ahead.read(p)
+		if d.ahead.n == 0 {
+			d.dropAhead()
+		}
+		return n, nil
+	}
+	n, err = d.r.Read(p)
+	d.more = n == len(p)
+	return n, err
 }
 
 func (d *Decoder) buf() []byte {
@@ -311,14 +373,14 @@ func (d *Decoder) take(k int) []byte {
 
 // need reads until at least k bytes, at most bufferSize, are buffered.
 func (d *Decoder) need(k int) error {
-	if d.Buffered() >= k {
+	if d.n-d.i >= k {
 		return nil
 	}
 	d.makeRoom(k)
-	for empty := 0; d.Buffered() < k; {
-		n, err := d.r.Read(d.buf()[d.n:])
+	for empty := 0; d.n-d.i < k; {
+		n, err := d.fill(d.buf()[d.n:])
 		d.n += n
-		if d.Buffered() >= k {
+		if d.n-d.i >= k {
 			return nil // a persistent error comes back with the next read
 		}
 		if err != nil {
@@ -333,10 +395,11 @@ func (d *Decoder) need(k int) error {
 	return nil
 }
 
-// makeRoom moves what is buffered to the front, of the large buffer if the small one was full or is too small.
+// makeRoom moves what is buffered to the front, of the large buffer if the small one was full or is too small. But the small
+// one does for the header of a piece message behind which blocks are read ahead.
 func (d *Decoder) makeRoom(k int) {
 	from := d.buf()[d.i:d.n]
-	if d.large == nil && (k > smallSize || d.n == smallSize) {
+	if d.large == nil && (k > smallSize || d.n == smallSize && (d.guess == 0 || len(from) > 0)) {
 		d.large = buffers.Get().(*[bufferSize]byte)
 	}
 	d.n = copy(d.buf(), from)

@@ -444,6 +444,7 @@ func BenchmarkPieces(b *testing.B) {
 	pool := block.NewPool(0)
 	d := NewDecoder(&loop{b: pieceMessage(1, 0, make([]byte, block.Size))}, pool.TryGet, DefaultLimits)
 	b.SetBytes(block.Size)
+	b.ReportAllocs()
 	var m Message
 	for b.Loop() {
 		if err := d.Next(&m); err != nil {
