@@ -48,15 +48,13 @@ var (
 
 // Swarm is the state of one torrent among its peers. It has one owner.
 type Swarm struct {
-	cfg     Config
-	lay     *layout.Layout // nil until Begin
-	have    bitfield.Set
-	view    *bitfield.Shared  // the same for readers in other goroutines
-	picker  *picker.Picker    // nil while nothing is known, and at rest when nothing is missing; see Rest
-	prio    []picker.Priority // as last set; nil: all normal
-	inOrder bool              // SetSequential
-	list    peerlist.List
-	rng     *rand.Rand
+	cfg    Config
+	lay    *layout.Layout // nil until Begin
+	have   bitfield.Set
+	view   *bitfield.Shared // the same for readers in other goroutines
+	picker *picker.Picker   // nil while nothing is known, and at rest when nothing is missing; see Rest
+	list   peerlist.List
+	rng    *rand.Rand
 
 	peers    []*peer // in the order they joined
 	slots    []*peer // by ident.Peer
@@ -68,10 +66,11 @@ type Swarm struct {
 	waiting  int // and that we choke
 	paused   bool
 	done     bool // every wanted piece is there
+	wishes   bool // the picker was told of priorities or an order
+	awake    bool // all peers are thirsty
 	effects  []Effect
 	drained  int     // how many of them the last Drain returned
 	thirsty  []*peer // to be given requests at the next Drain
-	awake    bool    // everybody is
 	changes  uint64  // counts what may give a dry peer something to ask
 	blocks   []picker.Block
 	news     []int32 // pieces gained of which seeds are still to be told
@@ -185,15 +184,15 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	return e
 }
 
-// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing, and nothing
-// under way, that is all but its totals and addresses.
+// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing or under way,
+// and no file has a priority, that is all but its totals and addresses.
 func (s *Swarm) Rest() {
 	if len(s.peers) > 0 || len(s.effects) > 0 {
 		return
 	}
 	s.peers, s.slots, s.effects, s.drained, s.thirsty, s.blocks, s.super = nil, nil, nil, 0, nil, nil, nil
 	s.news, s.pex.here, s.pex.gone = nil, nil, nil // nobody is owed any
-	if s.done && len(s.Partials()) == 0 {
+	if s.done && !s.wishes && len(s.Partials()) == 0 {
 		s.picker = nil
 	}
 }
@@ -204,10 +203,6 @@ func (s *Swarm) rouse() {
 		return
 	}
 	s.picker = picker.New(s.lay, s.have, s.cfg.Seed)
-	if s.prio != nil {
-		s.picker.SetPriorities(s.prio)
-	}
-	s.picker.SetSequential(s.inOrder)
 }
 
 func (s *Swarm) emit(e Effect) { s.effects = append(s.effects, e) }
@@ -271,10 +266,7 @@ func (s *Swarm) dropIfUseless(p *peer) {
 func (s *Swarm) SetPriorities(now time.Duration, prio []picker.Priority) {
 	s.rouse()
 	s.picker.SetPriorities(prio)
-	s.prio = nil
-	if slices.ContainsFunc(prio, func(p picker.Priority) bool { return p != picker.Normal }) {
-		s.prio = slices.Clone(prio)
-	}
+	s.wishes = s.wishes || slices.ContainsFunc(prio, func(p picker.Priority) bool { return p != picker.Normal })
 	for _, p := range s.peers {
 		s.recount(p)
 	}
@@ -288,7 +280,7 @@ func (s *Swarm) SetPrivate() { s.cfg.Private = true }
 // SetSequential makes pieces be fetched in order.
 func (s *Swarm) SetSequential(on bool) {
 	s.rouse()
-	s.inOrder = on
+	s.wishes = s.wishes || on
 	s.picker.SetSequential(on)
 	s.wake()
 }
