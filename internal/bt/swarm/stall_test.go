@@ -7,6 +7,7 @@ import (
 
 	"shoal/internal/bitfield"
 	"shoal/internal/bt/choker"
+	"shoal/internal/ident"
 	"shoal/internal/layout"
 	"shoal/internal/storage"
 )
@@ -82,4 +83,43 @@ func TestSeedsHearOfPiecesLater(t *testing.T) {
 	x.step(Event{Kind: Stored, Arg: storage.Result{Piece: gained - 1, Recheck: true}}) // lost again before it was told
 	x.wait(time.Second)
 	x.want(gained-maxNews-1, SendHave, 1)
+}
+
+// Pieces that only choked peers were shown go to those that are served, once nothing else is left.
+func TestSuperSeedShowsPiecesOfTheChokedToOthers(t *testing.T) {
+	x := play(t, Config{Slots: 1}, 4, 1, upTo(4)...)
+	x.join(1)
+	x.say(1, Interested)
+	x.join(2)
+	hostage := x.want(superChoked, SendHave, 2)[0].Piece
+	x.say(2, Interested)
+	x.want(0, SendUnchoke, 2)
+	for range 3 {
+		for _, e := range x.take(SendHave, 1) {
+			x.step(Event{Kind: Have, Peer: 1, Piece: e.Piece})
+		}
+	}
+	x.wait(time.Second)
+	if e := x.want(1, SendHave, 1); e[0].Piece != hostage {
+		t.Errorf("piece %d, not %d", e[0].Piece, hostage)
+	}
+}
+
+func TestSuperSeedEndsWhenAllIsOut(t *testing.T) {
+	x := play(t, Config{}, 2, 1, upTo(2)...)
+	x.join(1)
+	x.join(2)
+	for id := ident.Peer(1); id <= 2; id++ {
+		for _, e := range x.want(1, SendHave, id) {
+			x.step(Event{Kind: Have, Peer: id, Piece: e.Piece})
+		}
+	}
+	x.wait(superOut - time.Second)
+	if !x.s.Hiding() {
+		t.Error("ended early")
+	}
+	x.wait(2 * time.Second)
+	if x.s.Hiding() {
+		t.Error("did not end")
+	}
 }

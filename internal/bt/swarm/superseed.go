@@ -8,13 +8,14 @@ import (
 // superSeed is the state of super-seeding (BEP 16) while we are the only seed of several leechers: each is shown other
 // pieces, so that what we send once they can pass on, and we send little more than one copy in all. It is gentler than
 // the BEP: a peer is shown new pieces as fast as it finishes those shown, and one that stands still while our line is idle is
-// shown whatever it lacks, so nobody waits for a neighbour who does not share. It ends when every piece is out.
+// shown whatever it lacks, so nobody waits for a neighbour who does not share. It ends soon after every piece is out.
 type superSeed struct {
-	order []int32 // pieces not shown to anybody yet are order[next:]
-	next  int
-	again []int32 // shown, but the only peer that had or fetched them left
-	by    []uint8 // how many peers each piece was shown to
-	since time.Duration
+	order   []int32 // pieces not shown to anybody yet are order[next:]
+	next    int
+	again   []int32       // shown, but the only peer that had or fetched them left
+	by      []uint8       // how many peers each piece was shown to
+	since   time.Duration // when there was more than one leecher
+	missing time.Duration // when there was a piece that none of them had
 }
 
 // shown is what one peer was shown.
@@ -29,6 +30,7 @@ const (
 	superChoked    = 1 // pieces that a choked peer is shown, for its interest
 	superWindow    = 2
 	superMaxWindow = 128
+	superOut       = 5 * time.Second  // all pieces are out for so long, and nobody is complete: they want a full seed
 	superBusy      = 0.75             // of the peak of our upload rate: beyond it nobody needs help
 	superAlone     = time.Second      // a single leecher is shown everything after so long
 	superPatience  = time.Second      // and a peer that finishes nothing for so long, whatever it lacks; at least
@@ -45,7 +47,7 @@ func (s *Swarm) superJoin(now time.Duration, p *peer) bool {
 			return false // the others were shown everything already
 		}
 		n := s.lay.Pieces()
-		s.super = &superSeed{order: make([]int32, n), by: make([]uint8, n), since: now}
+		s.super = &superSeed{order: make([]int32, n), by: make([]uint8, n), since: now, missing: now}
 		for i := range s.super.order {
 			s.super.order[i] = int32(i)
 		}
@@ -132,7 +134,10 @@ func (s *Swarm) superTick(now time.Duration) {
 	if s.live > 1 {
 		s.super.since = now
 	}
-	if s.seeds > 0 || now-s.super.since >= superAlone || s.superOut() {
+	if !s.superAllOut() {
+		s.super.missing = now
+	}
+	if s.seeds > 0 || now-s.super.since >= superAlone || now-s.super.missing >= superOut {
 		s.superEnd()
 		return
 	}
@@ -162,8 +167,8 @@ func (s *Swarm) superTick(now time.Duration) {
 	}
 }
 
-// superOut reports whether the leechers have every piece among them.
-func (s *Swarm) superOut() bool {
+// superAllOut reports whether the leechers have every piece among them.
+func (s *Swarm) superAllOut() bool {
 	for i := range s.lay.Pieces() {
 		if s.picker.Availability(i) == 0 {
 			return false
@@ -204,10 +209,10 @@ func (s *Swarm) patience(p *peer) time.Duration {
 	return time.Duration(min(max(left, superPatience.Seconds()), superPatient.Seconds()) * float64(time.Second))
 }
 
-// superHelp shows a peer that stands still a few of the rarest pieces that it lacks.
+// superHelp shows a peer that stands still the rarest pieces that it lacks, as many as its window.
 func (s *Swarm) superHelp(now time.Duration, p *peer) {
 	p.shown.last = now
-	n := superWindow
+	n := p.shown.window
 	for rarity := 0; rarity < 4 && n > 0; rarity++ {
 		for _, piece := range s.super.order {
 			if n == 0 {
