@@ -51,9 +51,6 @@ type Torrent interface {
 	Progress() Progress
 	// WantPeers returns how many more addresses the torrent can use now: 0 makes an announce ask for none.
 	WantPeers() int
-	// Completed returns a channel that is closed when the torrent becomes complete during this run.
-	// It is nil for a torrent that was complete from the start, for which no "completed" is announced (BEP 3).
-	Completed() <-chan struct{}
 }
 
 // Status is one line about a place where a finder asks, for people and for --json.
@@ -70,15 +67,22 @@ type Status struct {
 	Interval   time.Duration // as the place asked
 }
 
-// Finder finds peers for one torrent.
+// Finder finds peers for one torrent. It has no goroutine between its announces: its owner asks when the next one is due. Its
+// methods are safe for concurrent use, but for Announce and Withdraw, of which one call at a time is made.
 type Finder interface {
-	// Announce looks for peers, and goes on at the intervals that the places ask for, until ctx is done. It calls
-	// found with each batch, from its own goroutines. When ctx ends it takes the torrent back (stopped events),
-	// for at most the time that withdraw gives, and returns.
-	Announce(ctx context.Context, t Torrent, found func([]Peer), withdraw time.Duration)
+	// Next returns when Announce is to be called, or false: not unless Hurry or Completed changes that. What it says while
+	// Announce is at work does not count.
+	Next() (time.Time, bool)
+	// Announce looks for peers at the places where that is due now, and calls found with each batch, from its own goroutines.
+	// It returns when nobody is being asked any more, or soon after ctx is done.
+	Announce(ctx context.Context, t Torrent, found func([]Peer))
 	// Hurry asks for an early announce because the torrent has run out of peers. The finder keeps to the minimum
 	// intervals that its places set.
 	Hurry()
+	// Completed has the places told, once, that the torrent became complete during this run (BEP 3).
+	Completed()
+	// Withdraw takes the torrent back (stopped events) until ctx is done. Announce may begin anew afterwards.
+	Withdraw(ctx context.Context, t Torrent)
 	// Status returns one line for each place.
 	Status() []Status
 }

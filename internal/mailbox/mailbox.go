@@ -6,38 +6,32 @@ import "sync"
 // Box queues values for one receiver. Senders append to a slice under a mutex and the receiver swaps the slice
 // whole, so that a batch costs one lock on each side. The zero value is not usable; use New.
 type Box[T any] struct {
-	wake chan struct{} // one slot: set while queue may hold something
-	room chan struct{} // one slot: set when the receiver emptied a full queue
-	done chan struct{}
-	once sync.Once
-
-	mu    sync.Mutex
-	queue []T
-	spare []T
-	limit int
+	mu     sync.Mutex
+	wake   chan struct{} // one slot: set while queue may hold something; nil until the receiver asks for it
+	room   sync.Cond     // the queue of a full box was taken, or the box closed
+	queue  []T
+	spare  []T
+	limit  int
+	rest   func() // set while the receiver rests: starts it again
+	closed bool
 }
 
 // New returns a box in which Put waits while limit or more values are queued.
 func New[T any](limit int) *Box[T] {
-	return &Box[T]{wake: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{}), limit: limit}
+	b := &Box[T]{limit: limit}
+	b.room.L = &b.mu
+	return b
 }
 
 // Put appends values in order. While the box is full it waits: flow control for senders that read a socket. It
 // reports false, and keeps nothing, once the box is closed. Values of one call stay together, so the queue may
 // exceed the limit by one batch.
 func (b *Box[T]) Put(v ...T) bool {
-	for {
-		b.mu.Lock()
-		if len(b.queue) < b.limit {
-			return b.append(v)
-		}
-		b.mu.Unlock()
-		select {
-		case <-b.room:
-		case <-b.done:
-			return false
-		}
+	b.mu.Lock()
+	for len(b.queue) >= b.limit && !b.closed {
+		b.room.Wait()
 	}
+	return b.append(v)
 }
 
 // Post appends values in order and never waits: for results whose number the receiver itself bounded, and for
@@ -49,27 +43,39 @@ func (b *Box[T]) Post(v ...T) bool {
 
 // append is called with mu held and gives it up.
 func (b *Box[T]) append(v []T) bool {
-	select {
-	case <-b.done:
+	if b.closed {
 		b.mu.Unlock()
 		return false
-	default:
 	}
 	first := len(b.queue) == 0
 	b.queue = append(b.queue, v...)
-	more := len(b.queue) < b.limit
-	b.mu.Unlock()
-	if more {
-		signal(b.room) // another sender may wait too
+	if len(b.queue) < b.limit {
+		b.room.Signal() // another sender may wait too
 	}
+	rest := b.rest
+	b.rest = nil
 	if first {
-		signal(b.wake)
+		b.signal()
+	}
+	b.mu.Unlock()
+	if rest != nil {
+		rest()
 	}
 	return true
 }
 
-// Wake returns the channel that has a value when something may be queued. Only the receiver reads it.
-func (b *Box[T]) Wake() <-chan struct{} { return b.wake }
+// Wake returns the channel that has a value when something may be queued. Only the receiver reads it; it is another after a rest.
+func (b *Box[T]) Wake() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wake == nil {
+		b.wake = make(chan struct{}, 1)
+		if len(b.queue) > 0 {
+			b.signal()
+		}
+	}
+	return b.wake
+}
 
 // Take returns everything queued, oldest first, or nil. The slice is the receiver's until its next Take.
 func (b *Box[T]) Take() []T {
@@ -79,17 +85,36 @@ func (b *Box[T]) Take() []T {
 	b.queue, b.spare = b.spare[:0], q
 	b.mu.Unlock()
 	if len(q) > 0 {
-		signal(b.room)
+		b.room.Signal()
 	}
 	return q
 }
 
-// Close makes every waiting and later Put and Post report false. What is queued can still be taken.
-func (b *Box[T]) Close() { b.once.Do(func() { close(b.done) }) }
+// Rest lets the receiver end until there is something to take: the next Put or Post then calls wake, once, in its own goroutine
+// and with no lock held. It reports false, and nothing changes, if something is queued already. After true the receiver must
+// not touch what it owns: whoever wake starts does. A box at rest keeps no memory for values.
+func (b *Box[T]) Rest(wake func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) > 0 {
+		return false
+	}
+	b.queue, b.spare, b.wake, b.rest = nil, nil, nil, wake
+	return true
+}
 
-func signal(c chan struct{}) {
+// Close makes every waiting and later Put and Post report false. What is queued can still be taken.
+func (b *Box[T]) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.room.Broadcast()
+}
+
+// signal is called with mu held.
+func (b *Box[T]) signal() {
 	select {
-	case c <- struct{}{}:
+	case b.wake <- struct{}{}:
 	default:
 	}
 }

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -67,5 +68,80 @@ func BenchmarkPutTake(b *testing.B) {
 	for b.Loop() {
 		box.Put([8]uint64{})
 		box.Take()
+	}
+}
+
+// TestRestLosesNothing has senders race with a receiver that rests whenever it finds nothing.
+func TestRestLosesNothing(t *testing.T) {
+	const senders, each = 8, 2000
+	b := New[int](16)
+	var running atomic.Int32
+	var rests int // of the receiver, as is got
+	got, all := 0, make(chan struct{})
+	var receive func()
+	receive = func() {
+		go func() {
+			if running.Add(1) != 1 {
+				t.Error("two receivers at once")
+			}
+			for got < senders*each {
+				q := b.Take()
+				got += len(q)
+				if len(q) > 0 {
+					continue
+				}
+				rests++
+				running.Add(-1)
+				if b.Rest(receive) {
+					return
+				}
+				running.Add(1)
+			}
+			close(all)
+		}()
+	}
+	if !b.Rest(receive) {
+		t.Fatal("an empty box does not let its receiver rest")
+	}
+	for s := range senders {
+		go func() {
+			for i := range each {
+				if s%2 == 0 {
+					b.Put(i)
+				} else {
+					b.Post(i)
+				}
+			}
+		}()
+	}
+	<-all
+	if got != senders*each || rests == 0 {
+		t.Fatalf("%d of %d values, %d rests", got, senders*each, rests)
+	}
+}
+
+func TestRest(t *testing.T) {
+	b := New[int](4)
+	woken := 0
+	wake := func() { woken++ }
+	b.Post(1)
+	if b.Rest(wake) {
+		t.Fatal("rests with a value queued")
+	}
+	b.Take()
+	if !b.Rest(wake) || woken != 0 {
+		t.Fatal("does not rest, or wakes at once")
+	}
+	b.Post(2)
+	b.Post(3)
+	if woken != 1 || len(b.Take()) != 2 {
+		t.Fatalf("woken %d times", woken)
+	}
+	if !b.Rest(wake) {
+		t.Fatal("does not rest again")
+	}
+	b.Close()
+	if b.Post(4) || woken != 1 {
+		t.Fatal("a closed box wakes somebody")
 	}
 }

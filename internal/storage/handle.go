@@ -68,10 +68,16 @@ func (s *store) Open(spec Spec) (Handle, error) {
 		return nil, err
 	}
 	n := len(l.Files)
+	flags := make([]bool, 5*n+3)
+	cut := func(n int) []bool {
+		part := flags[:n:n]
+		flags = flags[n:]
+		return part
+	}
 	h := &handle{
 		s: s, spec: spec, layout: l, key: layoutKey(l), root: root, sums: make([]Sum, s.queue.workers),
-		paths: make([]string, n), aside: make([]bool, n), skip: make([]bool, n), unsound: make([]int, n),
-		grown: make([]bool, n+1), dirty: make([]bool, n+1), born: make([]bool, n+1), pieces: map[int]*piece{},
+		paths: make([]string, n), aside: cut(n), skip: cut(n), unsound: make([]int, n),
+		grown: cut(n + 1), dirty: cut(n + 1), born: cut(n + 1),
 	}
 	h.idle.L = &h.mu
 	copy(h.skip, spec.Skip)
@@ -80,7 +86,7 @@ func (s *store) Open(spec Spec) (Handle, error) {
 		first, end := l.FilePieces(i)
 		h.unsound[i] = end - first
 	}
-	h.ledger, err = openLedger(s.disk, spec.Journal, fingerprint(h.key, root), l.Pieces(), n)
+	h.ledger, err = openLedger(s.disk, &s.journals, spec.Journal, fingerprint(h.key, root), l.Pieces(), n)
 	if err != nil {
 		h.warn(err)
 	}
@@ -155,10 +161,19 @@ func (h *handle) collect(index int) *piece {
 	}
 	p := h.pieces[index]
 	if p == nil {
-		p = h.s.spare.Get().(*piece)
-		p.begin(h, index, h.layout.DataLen(index))
-		h.pieces[index] = p
+		p = h.begin(index, h.layout.DataLen(index))
 	}
+	return p
+}
+
+// begin begins the collection of a piece. It is called with mu held.
+func (h *handle) begin(index, length int) *piece {
+	p := h.s.spare.Get().(*piece)
+	p.begin(h, index, length)
+	if h.pieces == nil {
+		h.pieces = map[int]*piece{}
+	}
+	h.pieces[index] = p
 	return p
 }
 
@@ -195,9 +210,7 @@ func (h *handle) Verify(index int, digests bool) {
 	}
 	p := h.pieces[index]
 	if p == nil {
-		p = h.s.spare.Get().(*piece)
-		p.begin(h, index, h.layout.DataLen(index))
-		h.pieces[index] = p
+		p = h.begin(index, h.layout.DataLen(index))
 	}
 	if p.verifying {
 		h.mu.Unlock()
@@ -255,10 +268,8 @@ func (h *handle) claim(index int) {
 		}
 		h.drop(p)
 	}
-	p := h.s.spare.Get().(*piece)
-	p.begin(h, index, 0)
+	p := h.begin(index, 0)
 	p.verifying, p.rechecking = true, true
-	h.pieces[index] = p
 }
 
 // unclaim ends a claim without a result.
@@ -286,6 +297,12 @@ func (h *handle) appendCold(found []cold) []cold {
 func (h *handle) jobsDone(n int) {
 	h.mu.Lock()
 	h.jobs -= n
+	if h.jobs == 0 && h.sound.All() {
+		clear(h.sums) // there is nothing left to hash, and no worker uses them
+		if len(h.pieces) == 0 {
+			h.pieces = nil
+		}
+	}
 	h.idle.Broadcast()
 	h.mu.Unlock()
 }

@@ -64,7 +64,7 @@ type vouched struct {
 }
 
 func newVouched(pieces int) *vouched {
-	return &vouched{good: bitfield.New(pieces), synced: bitfield.New(pieces), aside: map[int]bool{}, renamed: map[int][]string{}}
+	return &vouched{good: bitfield.New(pieces), synced: bitfield.New(pieces)}
 }
 
 // layoutKey names a layout: it differs if any path, length or the division into pieces does.
@@ -285,7 +285,7 @@ func (v *vouched) apply(k kind, p []byte, files int) error {
 			return fmt.Errorf("file %d of %d", f, files)
 		}
 		if k == recAside {
-			v.aside[int(f)] = p[4] != 0
+			v.setAside(int(f), p[4] != 0)
 		} else {
 			v.rename(int(f), string(p[4:]))
 		}
@@ -323,7 +323,9 @@ func (v *vouched) mark(n int) {
 			v.synced.Add(int(p))
 		}
 	}
-	v.unsynced = append(v.unsynced[:0], v.unsynced[n:]...)
+	if v.unsynced = append(v.unsynced[:0], v.unsynced[n:]...); len(v.unsynced) == 0 {
+		v.unsynced = nil
+	}
 }
 
 // distrust withdraws every piece that is not synced.
@@ -331,7 +333,17 @@ func (v *vouched) distrust() {
 	v.good, v.unsynced = v.synced.Clone(), nil
 }
 
+func (v *vouched) setAside(file int, aside bool) {
+	if v.aside == nil {
+		v.aside = map[int]bool{}
+	}
+	v.aside[file] = aside
+}
+
 func (v *vouched) rename(file int, path string) {
+	if v.renamed == nil {
+		v.renamed = map[int][]string{}
+	}
 	v.renamed[file] = append(v.renamed[file], path)
 }
 

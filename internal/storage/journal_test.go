@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"shoal/internal/bitfield"
@@ -188,7 +190,7 @@ func (d bootDisk) bootID() string { return d.boot }
 
 func testLedger(t *testing.T, path, boot string) *ledger {
 	t.Helper()
-	l, err := openLedger(bootDisk{boot: boot}, path, testPrint, testPieces, testFiles)
+	l, err := openLedger(bootDisk{boot: boot}, new(atomic.Int32), path, testPrint, testPieces, testFiles)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +261,7 @@ func TestLedgerSetsCorruptAside(t *testing.T) {
 	if err := os.WriteFile(path, []byte("shoaljnl, or not"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l, err := openLedger(osDisk{}, path, testPrint, testPieces, testFiles)
+	l, err := openLedger(osDisk{}, new(atomic.Int32), path, testPrint, testPieces, testFiles)
 	if !errors.Is(err, errCorrupt) || !strings.Contains(err.Error(), path) {
 		t.Fatal(err)
 	}
@@ -279,7 +281,7 @@ func TestLedgerUnwritable(t *testing.T) {
 	if err := os.WriteFile(blocked, nil, 0o644); err != nil { // a file where the folder should be
 		t.Fatal(err)
 	}
-	l, err := openLedger(osDisk{}, filepath.Join(blocked, "journal"), testPrint, testPieces, testFiles)
+	l, err := openLedger(osDisk{}, new(atomic.Int32), filepath.Join(blocked, "journal"), testPrint, testPieces, testFiles)
 	if err == nil {
 		t.Fatal("no warning")
 	}
@@ -323,5 +325,41 @@ func TestLedgerCompacts(t *testing.T) {
 	l.bad([]uint32{4})
 	if l = testLedger(t, path, "2"); l.v.good.Count() != testPieces-1 {
 		t.Fatal(l.v.good.Count())
+	}
+}
+
+// TestFewJournalsStayOpen has more contents record pieces than journals may be open; none of it is lost.
+func TestFewJournalsStayOpen(t *testing.T) {
+	dir, open := t.TempDir(), new(atomic.Int32)
+	ledgers := make([]*ledger, 2*maxJournals)
+	at := func(i int) string { return filepath.Join(dir, fmt.Sprint(i)) }
+	for i := range ledgers {
+		l, err := openLedger(osDisk{}, open, at(i), testPrint, testPieces, testFiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledgers[i] = l
+	}
+	for piece := range uint32(3) {
+		for _, l := range ledgers {
+			l.good([]uint32{piece})
+		}
+	}
+	if n := open.Load(); n > maxJournals {
+		t.Errorf("%d journals are open", n)
+	}
+	for _, l := range ledgers {
+		if err := l.mark(l.unsynced()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d journals are open after they were synced", n)
+	}
+	for i := range ledgers {
+		l, err := openLedger(osDisk{}, open, at(i), testPrint, testPieces, testFiles)
+		if err != nil || l.v.good.Count() != 3 || l.v.synced.Count() != 3 {
+			t.Fatalf("journal %d vouches for %d pieces, %d of them synced: %v", i, l.v.good.Count(), l.v.synced.Count(), err)
+		}
 	}
 }

@@ -8,10 +8,14 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // compactAbove is the size in bytes from which a journal is rewritten in the background.
 const compactAbove = 4 << 20
+
+// maxJournals is how many journals stay open between a record and the next sync, over all content: more are opened for each record.
+const maxJournals = 64
 
 // ledger remembers which pieces are good, in memory and in a journal file.
 //
@@ -24,6 +28,7 @@ type ledger struct {
 	base  string // its name; empty: nothing is kept on disk
 	print [sha256.Size]byte
 	files int
+	inUse *atomic.Int32 // journals that are open, over all content
 
 	mu      sync.Mutex
 	v       *vouched
@@ -37,12 +42,12 @@ type ledger struct {
 }
 
 // openLedger reads a journal. The error is a warning: the ledger is usable and vouches for nothing.
-func openLedger(d disk, journal string, print [sha256.Size]byte, pieces, files int) (*ledger, error) {
-	l := &ledger{disk: d, print: print, files: files, v: newVouched(pieces)}
-	l.v.boot = d.bootID()
+func openLedger(d disk, inUse *atomic.Int32, journal string, print [sha256.Size]byte, pieces, files int) (*ledger, error) {
+	l := &ledger{disk: d, inUse: inUse, print: print, files: files, v: newVouched(pieces)}
 	if journal == "" {
 		return l, nil
 	}
+	l.v.boot = d.bootID()
 	l.dir, l.base = filepath.Dir(journal), filepath.Base(journal)
 	dir, err := d.open(l.dir, false)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,6 +99,9 @@ func readWhole(dir folder, name string) ([]byte, error) {
 
 // good records pieces that are in the files.
 func (l *ledger) good(pieces []uint32) {
+	if l.base == "" {
+		return // nobody will ask
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range pieces {
@@ -140,7 +148,7 @@ func (l *ledger) setAside(files []int, aside bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range files {
-		l.v.aside[f] = aside
+		l.v.setAside(f, aside)
 	}
 	l.write(func(b []byte) []byte {
 		for _, f := range files {
@@ -234,7 +242,7 @@ func (l *ledger) write(fill func([]byte) []byte) {
 		return
 	}
 	if l.size == 0 { // a whole journal says this too
-		l.err = l.rewrite(nil)
+		l.err = errors.Join(l.rewrite(nil), l.spare())
 		l.pending = true
 		return
 	}
@@ -246,6 +254,25 @@ func (l *ledger) write(fill func([]byte) []byte) {
 	if _, l.err = l.f.WriteAt(l.buf, l.size); l.err == nil {
 		l.size += int64(len(l.buf))
 	}
+	l.err = errors.Join(l.err, l.spare())
+}
+
+// spare lets the file go if too many journals are open. It is called with mu held.
+func (l *ledger) spare() error {
+	if l.inUse.Load() <= maxJournals {
+		return nil
+	}
+	return l.letGo()
+}
+
+// open opens the journal for writing. It is called with mu held.
+func (l *ledger) open(dir folder) (err error) {
+	if l.f, err = dir.openFile(l.base, forWriting); err != nil {
+		l.f = nil
+		return err
+	}
+	l.inUse.Add(1)
+	return nil
 }
 
 // begin opens the journal if it is not open and says that a run begins. It is called with mu held.
@@ -258,7 +285,7 @@ func (l *ledger) begin() error {
 		return err
 	}
 	defer dir.close()
-	if l.f, err = dir.openFile(l.base, forWriting); err != nil {
+	if err = l.open(dir); err != nil {
 		return err
 	}
 	if l.begun {
@@ -309,7 +336,7 @@ func (l *ledger) rewrite(stamps []stamp) error {
 		return err
 	}
 	l.size, l.begun, l.opening, l.err = int64(len(b)), true, nil, nil
-	if l.f, err = dir.openFile(l.base, forWriting); err != nil {
+	if err = l.open(dir); err != nil {
 		return err
 	}
 	return dir.sync(l.base)
@@ -320,6 +347,9 @@ func (l *ledger) sync() error {
 	l.mu.Lock()
 	if l.err != nil {
 		l.err = l.rewrite(nil)
+	}
+	if l.pending && l.f == nil && l.err == nil {
+		l.err = l.begin()
 	}
 	f, err := l.f, l.err
 	l.pending = false
@@ -337,8 +367,10 @@ func (l *ledger) sync() error {
 func (l *ledger) letGo() error {
 	f := l.f
 	l.f = nil
+	l.buf = nil
 	if f == nil {
 		return nil
 	}
+	l.inUse.Add(-1)
 	return f.close()
 }

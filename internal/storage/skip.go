@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // recall takes up what the ledger says about where files are and which pieces are sound, as far as the disk bears it
@@ -59,7 +60,10 @@ func (h *handle) settleFiles() error {
 	if h.spec.ReadOnly {
 		return nil
 	}
-	stamps := h.survey()
+	var stamps []stamp
+	if slices.Contains(h.skip, true) {
+		stamps = h.survey()
+	}
 	var aside []int
 	back := false
 	for i := range h.paths {

@@ -41,19 +41,20 @@ func NewFiles(pool *block.Pool, opts FilesOptions) Store { return newStore(pool,
 //
 // Locks: a handle's syncing before its place before any other; of all others no two are held at once.
 type store struct {
-	pool    *block.Pool
-	disk    disk
-	files   *openFiles
-	queue   *queue
-	spare   sync.Pool     // of *piece
-	clock   atomic.Uint64 // counts blocks written
-	queued  atomic.Int64  // blocks in pieces that are queued or being verified
-	pressed atomic.Bool   // the pool is, or lately was, more than half lent
-	flush   chan struct{} // one slot: the flusher should look
-	unsaved chan struct{} // one slot: the syncer should look, in a while
-	urgent  chan struct{} // one slot: the syncer should look now
-	done    chan struct{}
-	wg      sync.WaitGroup
+	pool     *block.Pool
+	disk     disk
+	files    *openFiles
+	queue    *queue
+	spare    sync.Pool     // of *piece
+	clock    atomic.Uint64 // counts blocks written
+	queued   atomic.Int64  // blocks in pieces that are queued or being verified
+	journals atomic.Int32  // open
+	pressed  atomic.Bool   // the pool is, or lately was, more than half lent
+	flush    chan struct{} // one slot: the flusher should look
+	unsaved  chan struct{} // one slot: the syncer should look, in a while
+	urgent   chan struct{} // one slot: the syncer should look now
+	done     chan struct{}
+	wg       sync.WaitGroup
 
 	mu      sync.Mutex
 	handles map[*handle]struct{}

@@ -122,6 +122,20 @@ func (l *List) Next(now time.Duration, seeding bool) (netip.AddrPort, discovery.
 	return best.addr, best.source, true
 }
 
+// Due returns when Next will have an address, if nothing happens before; ok is false if never. With few true, only those addresses
+// count that the person named or that never failed.
+func (l *List) Due(seeding, few bool) (at time.Duration, ok bool) {
+	for _, e := range l.all {
+		if e.connected || e.dialing || seeding && e.seed || few && e.source != discovery.Static && e.fails > 0 {
+			continue
+		}
+		if !ok || e.next < at {
+			at, ok = e.next, true
+		}
+	}
+	return at, ok
+}
+
 func (e *entry) before(o *entry) bool {
 	static := func(e *entry) int {
 		if e.source == discovery.Static {

@@ -121,3 +121,30 @@ func TestUnprovenAddressIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+func TestDue(t *testing.T) {
+	l := &List{}
+	due := func(when string, seeding, few bool, want time.Duration, wantOK bool) {
+		t.Helper()
+		if at, ok := l.Due(seeding, few); at != want || ok != wantOK {
+			t.Errorf("%s: %v %v, want %v %v", when, at, ok, want, wantOK)
+		}
+	}
+	due("empty", false, false, 0, false)
+	a, s := netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")
+	l.Add(discovery.Peer{Addr: a, Source: discovery.Tracker})
+	due("never dialled", true, true, 0, true)
+	l.Next(0, false)
+	due("being dialled", false, false, 0, false)
+	l.Failed(a, time.Minute)
+	due("failed", false, false, time.Minute+firstRetry, true)
+	due("failed, and few are asked for", false, true, 0, false)
+	l.Add(discovery.Peer{Addr: s, Source: discovery.Static})
+	l.Next(0, false)
+	l.Failed(s, time.Minute)
+	due("named by the person", false, true, time.Minute+firstStatic, true)
+	l.Seed(s, true)
+	due("a seed, to a seed", true, true, 0, false)
+	l.Connected(a, true)
+	due("connected", true, false, 0, false)
+}

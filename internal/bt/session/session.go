@@ -10,13 +10,16 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/block"
 	"shoal/internal/bt/peer"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/bt/tracker"
 	"shoal/internal/ident"
 	"shoal/internal/netx"
 	"shoal/internal/rate"
@@ -30,6 +33,9 @@ const (
 	DefaultMaxDials = 50
 	dialTimeout     = 10 * time.Second
 	maxHandshakes   = 200 // strangers that may be saying who they are at once
+	maxOpening      = 8   // torrents whose files are being opened at once
+	maxSeeking      = 200 // announces under way of torrents that look for peers
+	maxSeeding      = 100 // and of seeds
 )
 
 // Config sets a session up. The zero value of a field means its default.
@@ -51,6 +57,7 @@ type Config struct {
 // Session is the engine. Its methods are safe for concurrent use.
 type Session struct {
 	cfg    Config
+	shared torrent.Shared
 	id     ident.PeerID
 	pool   *block.Pool
 	store  storage.Store
@@ -58,6 +65,7 @@ type Session struct {
 	up     *rate.Limiter
 	ln     net.Listener
 	client *http.Client
+	asks   *tracker.Client
 	dials  chan struct{} // a slot for each dial under way
 	greets chan struct{} // and for each incoming handshake
 	ctx    context.Context
@@ -74,8 +82,6 @@ type entry struct {
 	t     *torrent.Torrent
 	hash  ident.InfoHash
 	names []ident.V1
-	down  *rate.Limiter
-	up    *rate.Limiter
 }
 
 // Errors of Add.
@@ -94,6 +100,7 @@ func New(cfg Config) (*Session, error) {
 		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory),
 		down: rate.New(cfg.Down, nil), up: rate.New(cfg.Up, nil),
 		client: netx.HTTPClient(cfg.Network, netx.HTTPOptions{UserAgent: cfg.Client}),
+		asks:   tracker.NewClient(cfg.Network, tracker.ClientOptions{UserAgent: cfg.Client}),
 		dials:  make(chan struct{}, cfg.MaxDials), greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{},
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
@@ -112,7 +119,20 @@ func New(cfg Config) (*Session, error) {
 		s.ln = ln
 		s.wg.Go(s.accept)
 	}
+	s.share()
 	return s, nil
+}
+
+// share fills in what all torrents share.
+func (s *Session) share() {
+	h := &s.shared
+	h.PeerID, h.Port, h.Store, h.Blocks, h.Dial, h.Client, h.Version = s.id, s.Port(), s.store, s.pool, s.dial, s.client, s.cfg.Client
+	// A crowd leaves several times the memory behind that its torrents need at rest.
+	free := func() { go debug.FreeOSMemory() }
+	h.Opening, h.Seeking, h.Seeding = torrent.NewGate(maxOpening, free), torrent.NewGate(maxSeeking, free), torrent.NewGate(maxSeeding, free)
+	if s.cfg.LANFree {
+		h.Exempt = isLocal
+	}
 }
 
 func orDefault[T comparable](v, def T) T {
@@ -195,14 +215,8 @@ func (s *Session) hear(c net.Conn) {
 	e.t.Incoming(c, theirs)
 }
 
-// connections counts the peers of all torrents as they last said, which may be a second ago.
-func (s *Session) connections() int {
-	n := 0
-	for _, t := range s.Torrents() {
-		n += t.Status().Swarm.Peers
-	}
-	return n
-}
+// connections returns how many peers all torrents together have.
+func (s *Session) connections() int { return int(s.shared.Connections.Load()) }
 
 // dial connects to a peer, if fewer than the most allowed are connected and being dialled.
 func (s *Session) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
@@ -225,14 +239,22 @@ func isLocal(a netip.Addr) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
 }
 
+// limiter returns the limit of a torrent below that of the session.
+func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
+	if bytesPerSecond == 0 {
+		return all
+	}
+	return rate.New(bytesPerSecond, all)
+}
+
 // Add starts a torrent from what the link, metadata or both say; see Spec.
 func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	cfg, err := s.configure(&spec)
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{hash: cfg.InfoHash, names: cfg.InfoHash.Swarms(), down: rate.New(spec.Down, s.down), up: rate.New(spec.Up, s.up)}
-	cfg.Down, cfg.Up = e.down, e.up
+	e := &entry{hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -307,25 +329,22 @@ func (s *Session) Close(ctx context.Context) error {
 		s.ln.Close()
 	}
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
+	var late atomic.Int32
 	for _, e := range all {
 		wg.Go(func() {
-			if err := e.t.Close(ctx); err != nil {
-				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
+			if e.t.Close(ctx) != nil {
+				late.Add(1)
 			}
 		})
 	}
 	wg.Wait()
 	s.end()
 	s.wg.Wait()
-	if len(errs) == 0 {
-		errs = append(errs, s.store.Close())
-	}
 	s.client.CloseIdleConnections()
-	return errors.Join(errs...)
+	if n := late.Load(); n > 0 {
+		return fmt.Errorf("%d torrents have not ended in time: %w", n, ctx.Err())
+	}
+	return s.store.Close()
 }
 
 // Memory returns the bytes of payload held now, the most ever held, and the limit.

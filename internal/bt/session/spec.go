@@ -1,10 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,12 +58,10 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	}
 	hash := spec.InfoHash
 	cfg := &torrent.Config{
-		PeerID: s.id, Port: s.Port(), Store: s.store, Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate,
-		Recheck: spec.Recheck, Complete: spec.Complete, Paths: spec.Paths, Select: spec.Select, Blocks: s.pool, Dial: s.dial,
-		Client: s.client, Version: s.cfg.Client, Sequential: spec.Sequential, WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
-	}
-	if s.cfg.LANFree {
-		cfg.Exempt = isLocal
+		Shared: &s.shared, Start: &torrent.Start{Paths: spec.Paths, Select: spec.Select},
+		Root: spec.Root, ReadOnly: spec.ReadOnly, Preallocate: spec.Preallocate, Recheck: spec.Recheck,
+		Complete: spec.Complete, Sequential: spec.Sequential,
+		WebSeeds: spec.WebSeeds, HTTPSeeds: spec.HTTPSeeds,
 	}
 	tiers := spec.Trackers
 	if t := spec.Torrent; t != nil {
@@ -78,8 +78,8 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 		cfg.Peers = append(cfg.Peers, discovery.Peer{Addr: p, Source: discovery.Static})
 	}
 	if len(tiers) > 0 && !spec.NoTrackers {
-		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers, UserAgent: s.cfg.Client}
-		cfg.Finders = append(cfg.Finders, tracker.New(s.cfg.Network, tiers, opts))
+		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers}
+		cfg.Finders = append(cfg.Finders, tracker.New(s.asks, tiers, opts))
 	}
 	cfg.Swarm = s.swarmConfig(spec)
 	return cfg, nil
@@ -109,6 +109,9 @@ func (s *Session) remember(t *metainfo.Torrent) {
 	b := t.Encode()
 	for _, name := range t.Info.Hash.Swarms() {
 		path := s.statePath(name, ".torrent")
+		if old, err := readBounded(path); err == nil && bytes.Equal(old, b) {
+			continue
+		}
 		tmp, err := os.CreateTemp(s.cfg.State, filepath.Base(path)+".*")
 		if err != nil {
 			return
@@ -154,7 +157,14 @@ func readBounded(path string) ([]byte, error) {
 	if fi.Size() > metainfo.MaxTorrent {
 		return nil, fmt.Errorf("%s has %d bytes, more than %d", path, fi.Size(), int64(metainfo.MaxTorrent))
 	}
-	return os.ReadFile(path)
+	b := make([]byte, fi.Size()) // exactly: it may be kept for long
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 // newSeed makes the choices by chance differ from run to run.

@@ -81,6 +81,7 @@ func TestIdleTorrentsAreSmall(t *testing.T) {
 			s.Begin(0, lay, have, view)
 			s.Tick(time.Second)
 			s.Drain(time.Second)
+			s.Rest()
 			swarms = append(swarms, s)
 		}
 		return swarms[0]

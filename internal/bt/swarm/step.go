@@ -16,6 +16,7 @@ import (
 // Step takes one event. Events of peers that have left or are dropped are ignored, but for their
 // blocks, which are released.
 func (s *Swarm) Step(now time.Duration, e Event) {
+	s.rouse()
 	switch e.Kind {
 	case Joined:
 		s.joined(now, e)

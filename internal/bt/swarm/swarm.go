@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"shoal/internal/bitfield"
@@ -51,7 +52,7 @@ type Swarm struct {
 	lay    *layout.Layout // nil until Begin
 	have   bitfield.Set
 	view   *bitfield.Shared // the same for readers in other goroutines
-	picker *picker.Picker   // nil while nothing is wanted or known
+	picker *picker.Picker   // nil while nothing is known, and at rest when nothing is missing; see Rest
 	list   peerlist.List
 	rng    *rand.Rand
 
@@ -65,10 +66,11 @@ type Swarm struct {
 	waiting  int // and that we choke
 	paused   bool
 	done     bool // every wanted piece is there
+	wishes   bool // the picker was told of priorities or an order
+	awake    bool // all peers are thirsty
 	effects  []Effect
 	drained  int     // how many of them the last Drain returned
 	thirsty  []*peer // to be given requests at the next Drain
-	awake    bool    // everybody is
 	changes  uint64  // counts what may give a dry peer something to ask
 	blocks   []picker.Block
 	news     []int32 // pieces gained of which seeds are still to be told
@@ -98,7 +100,7 @@ func New(cfg Config) *Swarm {
 	}
 	return &Swarm{
 		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x5e1f)),
-		slots: make([]*peer, 1), changes: 1,
+		changes: 1,
 	}
 }
 
@@ -139,7 +141,12 @@ func (s *Swarm) Done() bool { return s.done }
 func (s *Swarm) Complete() bool { return s.lay != nil && s.have.All() }
 
 // Missing returns how many wanted pieces are not there, and the bytes of data in them.
-func (s *Swarm) Missing() (pieces int, bytes int64) { return s.picker.Missing() }
+func (s *Swarm) Missing() (pieces int, bytes int64) {
+	if s.picker == nil {
+		return 0, 0
+	}
+	return s.picker.Missing()
+}
 
 // LeftBytes returns the bytes of data in all pieces that are not there, wanted or not.
 func (s *Swarm) LeftBytes() int64 {
@@ -175,6 +182,27 @@ func (s *Swarm) Drain(now time.Duration) []Effect {
 	}
 	s.effects, s.drained = e[:0], len(e)
 	return e
+}
+
+// Rest gives back the memory that a swarm without peers does not need, until the next event. When nothing is missing or under way,
+// and no file has a priority, that is all but its totals and addresses.
+func (s *Swarm) Rest() {
+	if len(s.peers) > 0 || len(s.effects) > 0 {
+		return
+	}
+	s.peers, s.slots, s.effects, s.drained, s.thirsty, s.blocks, s.super = nil, nil, nil, 0, nil, nil, nil
+	s.news, s.pex.here, s.pex.gone = nil, nil, nil // nobody is owed any
+	if s.done && !s.wishes && len(s.Partials()) == 0 {
+		s.picker = nil
+	}
+}
+
+// rouse makes the picker again after a rest.
+func (s *Swarm) rouse() {
+	if s.picker != nil || s.lay == nil {
+		return
+	}
+	s.picker = picker.New(s.lay, s.have, s.cfg.Seed)
 }
 
 func (s *Swarm) emit(e Effect) { s.effects = append(s.effects, e) }
@@ -236,7 +264,9 @@ func (s *Swarm) dropIfUseless(p *peer) {
 
 // SetPriorities changes how much each piece is wanted.
 func (s *Swarm) SetPriorities(now time.Duration, prio []picker.Priority) {
+	s.rouse()
 	s.picker.SetPriorities(prio)
+	s.wishes = s.wishes || slices.ContainsFunc(prio, func(p picker.Priority) bool { return p != picker.Normal })
 	for _, p := range s.peers {
 		s.recount(p)
 	}
@@ -249,12 +279,15 @@ func (s *Swarm) SetPrivate() { s.cfg.Private = true }
 
 // SetSequential makes pieces be fetched in order.
 func (s *Swarm) SetSequential(on bool) {
+	s.rouse()
+	s.wishes = s.wishes || on
 	s.picker.SetSequential(on)
 	s.wake()
 }
 
 // SetDeadline asks for a piece by a time; see picker.SetDeadline.
 func (s *Swarm) SetDeadline(piece int, at time.Duration) {
+	s.rouse()
 	wanted := s.picker.Wants(piece)
 	s.picker.SetDeadline(piece, int64(at))
 	if !wanted && s.picker.Wants(piece) {
@@ -270,7 +303,10 @@ func (s *Swarm) SetDeadline(piece int, at time.Duration) {
 }
 
 // ClearDeadline takes it back.
-func (s *Swarm) ClearDeadline(piece int) { s.picker.ClearDeadline(piece) }
+func (s *Swarm) ClearDeadline(piece int) {
+	s.rouse()
+	s.picker.ClearDeadline(piece)
+}
 
 // wake lets every peer be asked again.
 func (s *Swarm) wake() {
@@ -321,7 +357,7 @@ func (s *Swarm) Stats() Stats {
 	}
 	if s.lay != nil {
 		st.Have, st.Pieces = s.have.Count(), s.lay.Pieces()
-		st.Missing, st.MissingBytes = s.picker.Missing()
+		st.Missing, st.MissingBytes = s.Missing()
 		if st.Missing > 0 && s.seeds == 0 {
 			for i := range s.lay.Pieces() {
 				if s.picker.Wants(i) && s.picker.Availability(i) == 0 {

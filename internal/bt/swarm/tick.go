@@ -157,6 +157,18 @@ func (s *Swarm) dial(now time.Duration) {
 	}
 }
 
+// NextDial returns when Tick will have somebody to dial, if nothing happens before; ok is false if never. It is 0 while a dial is
+// under way. A seed without peers does not go on dialling who does not answer: it is dialled by those who need it.
+func (s *Swarm) NextDial() (at time.Duration, ok bool) {
+	switch {
+	case s.dials > 0:
+		return 0, true
+	case s.paused:
+		return 0, false
+	}
+	return s.list.Due(s.Complete(), s.done)
+}
+
 // WantPeers returns how many more addresses are of use.
 func (s *Swarm) WantPeers() int {
 	_, candidates := s.list.Len()

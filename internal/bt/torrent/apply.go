@@ -39,7 +39,7 @@ func (t *Torrent) apply(now time.Duration) {
 
 // applyPeer carries out an effect on one peer.
 func (t *Torrent) applyPeer(e swarm.Effect) {
-	l := t.links[e.Peer]
+	l := t.link(e.Peer)
 	if l == nil {
 		return
 	}
@@ -160,8 +160,8 @@ func (t *Torrent) tick(now time.Duration) {
 	t.tickLayers(now)
 	t.tickDisk(now)
 	t.sw.Tick(now)
-	t.want.Store(int64(t.sw.WantPeers()))
 	t.hurry()
+	t.tickFinders()
 	t.publish()
 }
 
@@ -198,12 +198,14 @@ func (t *Torrent) other(now time.Duration, e swarm.Event) {
 		a()
 	case arrival:
 		t.join(now, a)
+	case turn:
+		a.do(a.gate.Leave)
 	case openedStore:
 		t.opened(a.handle, a.err)
 	case webEvent:
 		t.webEvent(now, e, a)
 	case *peer.Message:
-		if t.links[e.Peer] == link(a.From) {
+		if t.link(e.Peer) == link(a.From) {
 			t.message(now, e.Peer, a)
 		}
 	}

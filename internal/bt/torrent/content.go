@@ -42,13 +42,10 @@ func (t *Torrent) learned(info *metainfo.Info) {
 	}
 }
 
-// open opens the files, which may take a while, in a goroutine.
+// open opens the files, which may take a while, in a goroutine, when it is the torrent's turn.
 func (t *Torrent) open() {
 	t.phase = Opening
-	close(t.known)
-	if t.cfg.Learned != nil {
-		t.cfg.Learned(Learned{t.info, t.hashes})
-	}
+	t.known.set()
 	t.wanted = make([]bool, len(t.info.Layout.Files))
 	for i := range t.wanted {
 		t.wanted[i] = true
@@ -66,11 +63,19 @@ func (t *Torrent) open() {
 		NewSum: func() storage.Sum { return t.hashes.NewSum() },
 		Done:   t.storageDone,
 	}
-	t.goes(func() {
-		h, err := t.cfg.Store.Open(spec)
-		if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: openedStore{h, err}}) && err == nil {
-			h.Close()
-		}
+	learned, what := t.cfg.Learned, Learned{t.info, t.hashes}
+	t.cfg.Start = nil // it has served, and may be large
+	t.enter(t.cfg.Opening, func(leave func()) {
+		t.goes(func() {
+			if learned != nil {
+				learned(what)
+			}
+			h, err := t.cfg.Store.Open(spec)
+			leave()
+			if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: openedStore{h, err}}) && err == nil {
+				h.Close()
+			}
+		})
 	})
 }
 
@@ -113,10 +118,12 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 	t.prioritise(now)
 	t.web = t.sites()
 	var check []int
-	present := h.Present()
-	for i := range t.info.Layout.Pieces() {
-		if present.Has(i) && !sound.Has(i) {
-			check = append(check, i)
+	if !sound.All() {
+		present := h.Present()
+		for i := range t.info.Layout.Pieces() {
+			if present.Has(i) && !sound.Has(i) {
+				check = append(check, i)
+			}
 		}
 	}
 	if len(check) == 0 {
@@ -136,9 +143,9 @@ func (t *Torrent) settle(now time.Duration) {
 		t.phase, t.seedingSince = Seeding, now
 	}
 	t.publish() // before anybody who waits for it looks
-	closeOnce(t.settled)
+	t.settled.set()
 	if t.phase == Seeding {
-		closeOnce(t.finished)
+		t.finished.set()
 	}
 	t.tickWeb(now)
 	t.find()
@@ -191,7 +198,7 @@ func (t *Torrent) tickDisk(now time.Duration) {
 func (t *Torrent) fail(err error) {
 	t.failure, t.phase = err, Failed
 	t.publish()
-	closeOnce(t.settled)
+	t.settled.set()
 }
 
 // completed notes that every wanted piece has come.
@@ -203,9 +210,12 @@ func (t *Torrent) completed() {
 	t.countAll(t.now()) // whoever waits for the end reads totals that are whole
 	t.publish()
 	if t.sw.Complete() {
-		closeOnce(t.complete)
+		for _, f := range t.cfg.Finders {
+			f.Completed()
+		}
+		t.tickFinders()
 	}
-	closeOnce(t.finished)
+	t.finished.set()
 	t.tickWeb(t.now())
 	t.conns(func(_ ident.Peer, c *peer.Conn) {
 		if ext := c.Extension(wire.ExtUploadOnly); ext != 0 {
@@ -270,7 +280,7 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 	}
 	t.prioritise(t.now())
 	if t.phase == Seeding && !t.sw.Done() {
-		t.phase, t.seedingSince = Downloading, 0
+		t.phase = Downloading
 	}
 	t.tickWeb(t.now())
 	t.publish()
@@ -325,12 +335,4 @@ func (t *Torrent) withStore(f func(storage.Handle) error) error {
 		return errors.New("the content is not known yet")
 	}
 	return f(h)
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
-	}
 }

@@ -14,10 +14,12 @@ import (
 // hurried counts how often it was asked to look again.
 type hurried struct{ n atomic.Int32 }
 
-func (h *hurried) Announce(context.Context, discovery.Torrent, func([]discovery.Peer), time.Duration) {
-}
-func (h *hurried) Hurry()                     { h.n.Add(1) }
-func (h *hurried) Status() []discovery.Status { return nil }
+func (h *hurried) Next() (time.Time, bool)                                             { return time.Time{}, false }
+func (h *hurried) Announce(context.Context, discovery.Torrent, func([]discovery.Peer)) {}
+func (h *hurried) Hurry()                                                              { h.n.Add(1) }
+func (h *hurried) Completed()                                                          {}
+func (h *hurried) Withdraw(context.Context, discovery.Torrent)                         {}
+func (h *hurried) Status() []discovery.Status                                          { return nil }
 
 func TestFindersAreHurriedWhenNobodyIsLeft(t *testing.T) {
 	h := &hurried{}

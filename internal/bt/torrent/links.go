@@ -49,11 +49,12 @@ func (t *Torrent) handshake(name ident.V1) wire.Handshake {
 
 // dial connects to a candidate in a goroutine and posts the outcome. A hybrid's peer may know either name of the torrent.
 func (t *Torrent) dial(c swarm.Candidate) {
+	ctx := t.context()
 	t.goes(func() {
 		var err error
 		for _, name := range t.infoHash.Load().Swarms() {
 			var a arrival
-			if a, err = t.greet(c, name); err == nil {
+			if a, err = t.greet(ctx, c, name); err == nil {
 				if !t.box.Post(swarm.Event{Kind: swarm.Other, Arg: a}) {
 					a.conn.Close()
 				}
@@ -74,12 +75,12 @@ func (t *Torrent) dial(c swarm.Candidate) {
 // errGreeting wraps failures of a connection that stood.
 var errGreeting = errors.New("handshake failed")
 
-func (t *Torrent) greet(c swarm.Candidate, name ident.V1) (arrival, error) {
-	conn, err := t.cfg.Dial(t.ctx, c.Addr)
+func (t *Torrent) greet(ctx context.Context, c swarm.Candidate, name ident.V1) (arrival, error) {
+	conn, err := t.cfg.Dial(ctx, c.Addr)
 	if err != nil {
 		return arrival{}, err
 	}
-	stop := context.AfterFunc(t.ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var upgrade ident.V1
 	if h := t.infoHash.Load(); h.HasV2() {
@@ -118,8 +119,26 @@ func (t *Torrent) number(l link) ident.Peer {
 		t.links[id] = l
 		return id
 	}
+	if len(t.links) == 0 {
+		t.links = append(t.links, nil) // no peer has the number 0
+	}
 	t.links = append(t.links, l)
 	return ident.Peer(len(t.links) - 1)
+}
+
+// link returns the link with a number, or nil.
+func (t *Torrent) link(id ident.Peer) link {
+	if int(id) >= len(t.links) {
+		return nil
+	}
+	return t.links[id]
+}
+
+// uncount takes a link that is gone out of the session's connections.
+func (t *Torrent) uncount(l link) {
+	if _, ok := l.(*peer.Conn); ok {
+		t.cfg.Connections.Add(-1)
+	}
 }
 
 // join takes a connection into the swarm.
@@ -134,6 +153,7 @@ func (t *Torrent) join(now time.Duration, a arrival) {
 		Content: t.content(),
 	})
 	t.links[id] = c
+	t.cfg.Connections.Add(1)
 	t.sw.Step(now, swarm.Event{Kind: swarm.Joined, Peer: id, Arg: &swarm.PeerInfo{
 		Addr: addr, Listen: a.dialled, ID: a.theirs.PeerID, Source: a.source, Incoming: a.incoming,
 		Fast: a.theirs.Reserved.Fast(), Extended: a.theirs.Reserved.Extended(), V2: v2,
@@ -170,9 +190,11 @@ func (t *Torrent) greetExtended(c *peer.Conn, addr netip.AddrPort) {
 
 // leave forgets a link whose reader has ended.
 func (t *Torrent) leave(id ident.Peer) {
-	if t.links[id] == nil {
+	l := t.link(id)
+	if l == nil {
 		return
 	}
+	t.uncount(l)
 	t.links[id] = nil
 	t.free = append(t.free, id)
 	if t.fetch != nil {

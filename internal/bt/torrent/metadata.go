@@ -24,7 +24,7 @@ func (t *Torrent) metadataMessage(now time.Duration, id ident.Peer, c *peer.Conn
 			return
 		}
 		for _, liar := range t.fetch.Arrived(now, id, m.Piece, m.Data) {
-			if l := t.links[liar]; l != nil {
+			if l := t.link(liar); l != nil {
 				l.Close(errBadMetadata)
 			}
 		}

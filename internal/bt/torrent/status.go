@@ -31,29 +31,44 @@ type Status struct {
 	Age       time.Duration // since it was started
 	Idle      time.Duration // since payload last came
 	Seeding   time.Duration // since every wanted piece was there; 0 until then
+
+	at time.Duration // when it was made, on the swarm's clock
 }
 
-// Status returns the latest look, at most about a second old.
-func (t *Torrent) Status() Status { return *t.status.Load() }
+// Status returns the latest look, at most about a second old; while the torrent rests, nothing but times changes.
+func (t *Torrent) Status() Status {
+	st := *t.status.Load()
+	st.pass(t.now() - st.at)
+	return st
+}
+
+// pass makes a look older.
+func (st *Status) pass(d time.Duration) {
+	st.Age += d
+	st.Idle += d
+	if st.Phase == Seeding {
+		st.Seeding += d
+	}
+	st.WebSeeds = slices.Clone(st.WebSeeds)
+	for i := range st.WebSeeds {
+		st.WebSeeds[i].Retry = max(0, st.WebSeeds[i].Retry-d)
+	}
+}
 
 // Info returns the content's description, nil until it is known.
 func (t *Torrent) Info() *metainfo.Info {
-	select {
-	case <-t.known:
-		return t.info
-	default:
+	if !t.known.isSet() {
 		return nil
 	}
+	return t.info
 }
 
 // Hashes returns the expected hashes, nil until the info is known.
 func (t *Torrent) Hashes() *metainfo.Hashes {
-	select {
-	case <-t.known:
-		return t.hashes
-	default:
+	if !t.known.isSet() {
 		return nil
 	}
+	return t.hashes
 }
 
 // Trackers returns what the places where peers are looked for say.
@@ -133,10 +148,10 @@ func (r *rates) update(now time.Duration, down, up int64) {
 func (t *Torrent) publish() {
 	now := t.now()
 	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Port: t.cfg.Port, Age: now, Swarm: t.sw.Stats(),
-		WebSeeds: t.webStatus(now)}
+		WebSeeds: t.webStatus(now), at: now}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
-	if t.seedingSince > 0 {
+	if t.phase == Seeding {
 		st.Seeding = now - t.seedingSince
 	}
 	if t.info != nil {
@@ -163,8 +178,9 @@ func (t *Torrent) publish() {
 	t.status.Store(&st)
 }
 
-// publishProgress makes the counters for trackers anew.
+// publishProgress makes anew what finders ask for.
 func (t *Torrent) publishProgress() {
+	t.want.Store(int64(t.sw.WantPeers()))
 	st := t.sw.Stats()
 	t.progress[0].Store(st.UpTotal)
 	t.progress[1].Store(st.DownTotal)

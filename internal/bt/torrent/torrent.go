@@ -5,7 +5,8 @@
 //	      ▼                                                   │
 //	   mailbox ──▶ loop: swarm.Step … Tick … Drain ───────────┘
 //
-// The loop never waits for a disk or a peer. What may take time runs in goroutines of its own, which post their outcome.
+// The loop never waits for a disk or a peer. What may take time runs in goroutines of its own, which post their outcome. A torrent
+// without peers has no goroutine; see rest.go.
 package torrent
 
 import (
@@ -38,34 +39,50 @@ const blockSize = block.Size
 // mailboxLimit is how many events may wait before readers do.
 const mailboxLimit = 4096
 
+// Shared is what the torrents of a session share. Zero fields have no effect unless said.
+type Shared struct {
+	PeerID  ident.PeerID
+	Port    uint16 // where we listen for peers
+	Store   storage.Store
+	Blocks  *block.Pool
+	Exempt  func(netip.Addr) bool // addresses that the limits do not apply to
+	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
+	Client  *http.Client // for web seeds
+	Version string       // in extension handshakes; empty: none
+
+	Connections atomic.Int64 // to peers, of all torrents together
+
+	// Gates for what many torrents may want at the same time: to open files, and to announce. Who looks for peers does not
+	// queue behind seeds.
+	Opening, Seeking, Seeding *Gate
+}
+
+// Start is what a torrent needs until its files are open, and then forgets.
+type Start struct {
+	Peers   []discovery.Peer
+	Layers  map[merkle.Hash][]byte      // v2: piece layers by root
+	Paths   map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
+	Select  func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
+	Learned func(Learned)               // called once, when info and v2 piece layers are known, from a goroutine of its own
+}
+
 // Config is what a torrent needs. Zero fields have no effect unless said.
 type Config struct {
+	*Shared
+	*Start
 	InfoHash ident.InfoHash
 	Info     *metainfo.Info // nil: fetched from peers (BEP 9)
-	Layers   map[merkle.Hash][]byte
-	PeerID   ident.PeerID
-	Port     uint16 // where we listen for peers
 
-	Store       storage.Store
 	Root        string // the download folder
 	Journal     string // path of the resume journal
 	ReadOnly    bool
 	Preallocate bool
-	Recheck     bool                        // hash what is on disk even if the journal vouches for it
-	Complete    bool                        // all data is there and was hashed this moment: begin with everything
-	Paths       map[int]string              // by file: its path below Root, where that is not the layout's; see storage.Spec
-	Select      func(*metainfo.Info) []bool // by file: wanted; nil: all. Called once, when the info is known
-	Learned     func(Learned)               // called once, when info and v2 piece layers are known
+	Recheck     bool // hash what is on disk even if the journal vouches for it
+	Complete    bool // all data is there and was hashed this moment: begin with everything
 
-	Blocks              *block.Pool
 	Down, Up            *rate.Limiter
-	Exempt              func(netip.Addr) bool // addresses that the limits do not apply to
-	Dial                func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
-	Client              *http.Client // for web seeds
 	WebSeeds, HTTPSeeds []string
 	Finders             []discovery.Finder
-	Peers               []discovery.Peer
-	Version             string // in extension handshakes; empty: none
 
 	Sequential bool
 	Swarm      swarm.Config
@@ -76,22 +93,22 @@ type Torrent struct {
 	cfg   Config
 	box   *mailbox.Box[swarm.Event]
 	begun time.Time
-	ctx   context.Context // ends with the torrent
-	end   context.CancelFunc
-	ended chan struct{}  // closed when the loop and all it started are gone
+	ended latch          // the loop and all it started are gone
 	wg    sync.WaitGroup // goroutines that the loop started
 
+	closing  atomic.Bool
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
 	progress [3]atomic.Int64 // uploaded, downloaded, left
 	want     atomic.Int64    // WantPeers
-	known    chan struct{}   // closed when the info is known
-	settled  chan struct{}   // closed when existing data was checked, or the torrent failed
-	finished chan struct{}   // closed when every wanted piece is there
-	complete chan struct{}   // closed when that happened by downloading
+	known    latch           // the info is known
+	settled  latch           // existing data was checked, or the torrent failed
+	finished latch           // every wanted piece is there
 
-	// The rest is the loop's own.
+	// The rest is the loop's own, and nobody's while the torrent rests.
 	sw           *swarm.Swarm
+	ctx          context.Context // see context
+	cancel       context.CancelFunc
 	links        []link // by ident.Peer
 	free         []ident.Peer
 	touched      []link // have something to flush
@@ -103,8 +120,10 @@ type Torrent struct {
 	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
 	hashServer   *hashes.Server              // nil until the info is known, and for v1
 	web          []*webSite
-	finding      bool // the finders are at work
-	checking     int  // pieces still being checked
+	finding      bool        // the finders are asked
+	asking       []bool      // by finder: it is at work, or waits for its turn
+	alarm        *time.Timer // nil until first set
+	checking     int         // pieces still being checked
 	toCheck      int
 	phase        Phase
 	failure      error // why the torrent stands still
@@ -143,33 +162,27 @@ var ErrStopped = errors.New("the torrent was stopped")
 // New starts a torrent. It works until Close.
 func New(cfg Config) *Torrent {
 	t := &Torrent{
-		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(), ended: make(chan struct{}),
-		known: make(chan struct{}), settled: make(chan struct{}), finished: make(chan struct{}), complete: make(chan struct{}),
-		sw: swarm.New(cfg.Swarm), links: make([]link, 1), phase: Metadata,
+		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(),
+		sw: swarm.New(cfg.Swarm), asking: make([]bool, len(cfg.Finders)), phase: Metadata,
 	}
-	t.ctx, t.end = context.WithCancel(context.Background())
 	ih := cfg.InfoHash
 	t.infoHash.Store(&ih)
 	t.publish()
-	go t.run()
+	go func() {
+		t.start()
+		t.run()
+	}()
 	return t
 }
 
 // now is the swarm's clock.
 func (t *Torrent) now() time.Duration { return time.Since(t.begun) }
 
-// run is the loop.
+// run is the loop. It returns when the torrent ends or rests.
 func (t *Torrent) run() {
-	defer close(t.ended)
-	t.start()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for t.ctx.Err() == nil {
-		select {
-		case <-t.box.Wake():
-		case <-tick.C:
-		case <-t.ctx.Done():
-		}
+	var wake <-chan struct{} // once the loop has to wait
+	var tick *time.Ticker
+	for !t.closing.Load() {
 		now := t.now()
 		for _, e := range t.box.Take() {
 			t.step(now, e)
@@ -178,8 +191,20 @@ func (t *Torrent) run() {
 			t.tick(now)
 		}
 		t.apply(now)
+		if t.rest(now) {
+			return
+		}
+		if tick == nil {
+			wake, tick = t.box.Wake(), time.NewTicker(time.Second)
+			defer tick.Stop()
+		}
+		select {
+		case <-wake:
+		case <-tick.C:
+		}
 	}
 	t.stop()
+	t.ended.set()
 }
 
 // start begins with what is known.
@@ -190,27 +215,84 @@ func (t *Torrent) start() {
 	} else {
 		t.fetch = metadata.NewFetch[ident.Peer](t.cfg.InfoHash)
 	}
-	t.want.Store(int64(t.sw.WantPeers()))
+	t.publishProgress()
 	if t.phase == Metadata {
 		t.find()
 	}
-	t.apply(t.now())
 }
 
-// find has the finders look for peers. It waits until it is known what is on disk, unless peers are needed to learn even what
-// the content is: a tracker must not take a seed for a leecher until the next announce.
+// find has the finders look for peers from now on. It waits until it is known what is on disk, unless peers are needed to learn
+// even what the content is: a tracker must not take a seed for a leecher until the next announce.
 func (t *Torrent) find() {
-	if t.finding {
-		return
-	}
 	t.finding = true
+	t.tickFinders()
+}
+
+// tickFinders has the finders that are due announce, as soon as the gate lets them.
+func (t *Torrent) tickFinders() {
+	now := time.Now()
+	for i, f := range t.cfg.Finders {
+		if at, ok := f.Next(); ok && t.finding && !t.asking[i] && !at.After(now) {
+			t.asking[i] = true
+			t.enter(t.announceGate(), func(leave func()) { t.announce(i, leave) })
+		}
+	}
+}
+
+func (t *Torrent) announceGate() *Gate {
+	if t.phase == Seeding {
+		return t.cfg.Seeding
+	}
+	return t.cfg.Seeking
+}
+
+// announce has a finder ask, and leaves the gate when it is done.
+func (t *Torrent) announce(finder int, leave func()) {
+	ctx := t.context()
+	t.goes(func() {
+		t.cfg.Finders[finder].Announce(ctx, finderView{t}, func(p []discovery.Peer) {
+			t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
+		})
+		leave()
+		t.do(func() {
+			t.asking[finder] = false
+			t.tickFinders()
+		})
+	})
+}
+
+// turn says that a gate has let the torrent in: Arg of an event of kind swarm.Other.
+type turn struct {
+	gate *Gate
+	do   func(leave func())
+}
+
+// enter has the loop call do once the gate lets it in.
+func (t *Torrent) enter(g *Gate, do func(leave func())) {
+	g.Enter(func() bool { return t.box.Post(swarm.Event{Kind: swarm.Other, Arg: turn{g, do}}) })
+}
+
+// withdraw says goodbye through every finder.
+func (t *Torrent) withdraw() {
+	ctx, cancel := context.WithTimeout(context.Background(), withdrawTime)
+	defer cancel()
 	for _, f := range t.cfg.Finders {
 		t.goes(func() {
-			f.Announce(t.ctx, finderView{t}, func(p []discovery.Peer) {
-				t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
-			}, withdrawTime)
+			if g := t.announceGate(); g.Wait(ctx) {
+				defer g.Leave()
+				f.Withdraw(ctx, finderView{t})
+			}
 		})
 	}
+	t.wg.Wait()
+}
+
+// context returns one that ends with the torrent, for what the loop starts.
+func (t *Torrent) context() context.Context {
+	if t.ctx == nil {
+		t.ctx, t.cancel = context.WithCancel(context.Background())
+	}
+	return t.ctx
 }
 
 // withdrawTime bounds the goodbye to trackers.
@@ -231,7 +313,7 @@ func (t *Torrent) call(f func()) error {
 	select {
 	case <-done:
 		return nil
-	case <-t.ended:
+	case <-t.ended.done():
 		return ErrStopped
 	}
 }
@@ -245,7 +327,7 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	case swarm.Stored:
 		t.stored(now, e.Arg.(storage.Result))
 	case swarm.Left:
-		if l := t.links[e.Peer]; l != nil {
+		if l := t.link(e.Peer); l != nil {
 			t.count(now, e.Peer, l)
 		}
 		t.sw.Step(now, e)
@@ -255,12 +337,19 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 	t.sw.Step(now, e)
 }
 
-// stop ends everything in order: peers, finders, storage.
+// stop ends everything in order: peers, announces, storage; at last finders say goodbye.
 func (t *Torrent) stop() {
 	t.box.Close()
+	if t.cancel != nil {
+		t.cancel()
+	}
+	if t.alarm != nil {
+		t.alarm.Stop()
+	}
 	for _, l := range t.links {
 		if l != nil {
 			l.Close(ErrStopped)
+			t.uncount(l)
 		}
 	}
 	for _, e := range t.box.Take() {
@@ -272,6 +361,8 @@ func (t *Torrent) stop() {
 			if a.err == nil {
 				a.handle.Close()
 			}
+		case turn:
+			a.gate.Leave()
 		}
 	}
 	for _, e := range t.sw.Drain(t.now()) {
@@ -279,16 +370,20 @@ func (t *Torrent) stop() {
 	}
 	t.wg.Wait()
 	if t.store != nil {
+		t.cfg.Opening.Wait(context.Background())
 		t.store.Close()
+		t.cfg.Opening.Leave()
 	}
 	t.publish()
+	t.withdraw()
 }
 
 // Close ends the torrent: peers are left, trackers told, files closed. It waits for that until ctx is done.
 func (t *Torrent) Close(ctx context.Context) error {
-	t.end()
+	t.closing.Store(true)
+	t.nudge()
 	select {
-	case <-t.ended:
+	case <-t.ended.done():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -296,22 +391,21 @@ func (t *Torrent) Close(ctx context.Context) error {
 }
 
 // Known returns a channel that is closed when the info is known.
-func (t *Torrent) Known() <-chan struct{} { return t.known }
+func (t *Torrent) Known() <-chan struct{} { return t.known.done() }
 
 // Settled returns a channel that is closed once what was on disk is checked, or that has failed.
-func (t *Torrent) Settled() <-chan struct{} { return t.settled }
+func (t *Torrent) Settled() <-chan struct{} { return t.settled.done() }
 
 // Finished returns a channel that is closed when every wanted piece is there.
-func (t *Torrent) Finished() <-chan struct{} { return t.finished }
+func (t *Torrent) Finished() <-chan struct{} { return t.finished.done() }
 
 // finderView is the torrent as finders see it.
 type finderView struct{ t *Torrent }
 
-func (v finderView) InfoHash() ident.InfoHash   { return *v.t.infoHash.Load() }
-func (v finderView) PeerID() ident.PeerID       { return v.t.cfg.PeerID }
-func (v finderView) Port() uint16               { return v.t.cfg.Port }
-func (v finderView) WantPeers() int             { return int(v.t.want.Load()) }
-func (v finderView) Completed() <-chan struct{} { return v.t.complete }
+func (v finderView) InfoHash() ident.InfoHash { return *v.t.infoHash.Load() }
+func (v finderView) PeerID() ident.PeerID     { return v.t.cfg.PeerID }
+func (v finderView) Port() uint16             { return v.t.cfg.Port }
+func (v finderView) WantPeers() int           { return int(v.t.want.Load()) }
 func (v finderView) Progress() discovery.Progress {
 	p := &v.t.progress
 	return discovery.Progress{Uploaded: p[0].Load(), Downloaded: p[1].Load(), Left: p[2].Load()}

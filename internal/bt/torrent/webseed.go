@@ -75,10 +75,7 @@ func (t *Torrent) sites() []*webSite {
 
 // tickWeb joins web seeds while there is something to fetch, and leaves them when there is not.
 func (t *Torrent) tickWeb(now time.Duration) {
-	if t.store == nil || t.cfg.Client == nil {
-		return
-	}
-	wanted := t.phase == Downloading && !t.sw.Done() && !t.cfg.Swarm.ShareOnly
+	wanted := t.wantsWeb()
 	for _, s := range t.web {
 		switch {
 		case s.link != nil && t.sw.Done():
@@ -87,6 +84,11 @@ func (t *Torrent) tickWeb(now time.Duration) {
 			t.joinWeb(now, s)
 		}
 	}
+}
+
+// wantsWeb reports whether web seeds could be of use.
+func (t *Torrent) wantsWeb() bool {
+	return t.store != nil && t.cfg.Client != nil && t.phase == Downloading && !t.sw.Done() && !t.cfg.Swarm.ShareOnly
 }
 
 func (t *Torrent) joinWeb(now time.Duration, s *webSite) {
@@ -171,7 +173,7 @@ func (w *webSeed) Down(err error, retry time.Duration) {
 
 // webEvent carries out what a web seed said.
 func (t *Torrent) webEvent(now time.Duration, e swarm.Event, w webEvent) {
-	if t.links[e.Peer] != link(w.from) {
+	if t.link(e.Peer) != link(w.from) {
 		e.Block.Release() // it has left
 		return
 	}

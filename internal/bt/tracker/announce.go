@@ -35,8 +35,8 @@ type target struct {
 }
 
 // targets returns the families over which a tracker is reached: one address of each that its name has (BEP 7).
-func (a *Announcer) targets(ctx context.Context, u *url.URL) ([]target, error) {
-	addrs, err := a.n.Resolve(ctx, u.Hostname())
+func (c *Client) targets(ctx context.Context, u *url.URL) ([]target, error) {
+	addrs, err := c.n.Resolve(ctx, u.Hostname())
 	if err != nil {
 		if u.Scheme == "udp" || ctx.Err() != nil {
 			return nil, err
@@ -70,8 +70,8 @@ func (a *Announcer) targets(ctx context.Context, u *url.URL) ([]target, error) {
 // announce makes one announce to a tracker: over each address family, of each swarm name (BEP 52), all at once. found
 // gets the peers of each answer as it comes. The result is put together from all answers; if there is none, the
 // error is that of the first target.
-func (a *Announcer) announce(ctx context.Context, u *url.URL, r request, names []ident.V1, found func([]discovery.Peer)) (*answer, error) {
-	targets, err := a.targets(ctx, u)
+func (c *Client) announce(ctx context.Context, u *url.URL, r request, names []ident.V1, found func([]discovery.Peer)) (*answer, error) {
+	targets, err := c.targets(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +79,13 @@ func (a *Announcer) announce(ctx context.Context, u *url.URL, r request, names [
 	defer cancel()
 	answers := make([]*answer, len(targets)*len(names))
 	errs := make([]error, len(answers))
+	timers := make([]*time.Timer, len(answers))
 	var wg sync.WaitGroup
 	for i := range answers {
 		t, r := targets[i/len(names)], r
 		r.name = names[i%len(names)]
 		wg.Go(func() {
-			got, err := a.announceOne(ctx, u, t, &r)
+			got, err := c.announceOne(ctx, u, t, &r)
 			if errs[i] = err; err != nil {
 				return
 			}
@@ -92,13 +93,16 @@ func (a *Announcer) announce(ctx context.Context, u *url.URL, r request, names [
 				got.peers = withoutLoopback(got.peers)
 			}
 			answers[i] = &got
-			time.AfterFunc(grace, cancel)
-			a.report(&got, found)
+			timers[i] = time.AfterFunc(grace, cancel)
+			c.report(&got, found)
 		})
 	}
 	wg.Wait()
 	var whole *answer
-	for _, got := range answers {
+	for i, got := range answers {
+		if timers[i] != nil {
+			timers[i].Stop()
+		}
 		whole = merge(whole, got)
 	}
 	if whole == nil {
@@ -108,15 +112,15 @@ func (a *Announcer) announce(ctx context.Context, u *url.URL, r request, names [
 }
 
 // announceOne makes one announce of one name over one family.
-func (a *Announcer) announceOne(ctx context.Context, u *url.URL, t target, r *request) (answer, error) {
+func (c *Client) announceOne(ctx context.Context, u *url.URL, t target, r *request) (answer, error) {
 	if u.Scheme != "udp" {
-		body, err := a.fetch(ctx, t.family, announceURL(u, r))
+		body, err := c.fetch(ctx, t.family, announceURL(u, r))
 		if err != nil {
 			return answer{}, err
 		}
 		return parseAnswer(body)
 	}
-	b, err := a.askUDP(ctx, u, t, func(id uint64, tx uint32) []byte { return announcePacket(id, tx, r, u) })
+	b, err := c.askUDP(ctx, u, t, func(id uint64, tx uint32) []byte { return announcePacket(id, tx, r, u) })
 	if err != nil {
 		return answer{}, err
 	}
@@ -124,12 +128,12 @@ func (a *Announcer) announceOne(ctx context.Context, u *url.URL, t target, r *re
 }
 
 // askUDP sends one request to a UDP tracker and returns the answer with its header.
-func (a *Announcer) askUDP(ctx context.Context, u *url.URL, t target, build func(id uint64, tx uint32) []byte) ([]byte, error) {
+func (c *Client) askUDP(ctx context.Context, u *url.URL, t target, build func(id uint64, tx uint32) []byte) ([]byte, error) {
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil || port == 0 {
 		return nil, fmt.Errorf("port %q in the URL", u.Port())
 	}
-	s := &a.sockets[t.family]
+	s := &c.sockets[t.family]
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -138,9 +142,9 @@ func (a *Announcer) askUDP(ctx context.Context, u *url.URL, t target, build func
 }
 
 // report passes on what an answer holds for others.
-func (a *Announcer) report(got *answer, found func([]discovery.Peer)) {
-	if got.external.IsValid() && a.external != nil {
-		a.external(got.external)
+func (c *Client) report(got *answer, found func([]discovery.Peer)) {
+	if got.external.IsValid() && c.external != nil {
+		c.external(got.external)
 	}
 	if len(got.peers) == 0 || found == nil {
 		return

@@ -1,9 +1,9 @@
 // Package tracker finds peers at trackers, over HTTP (BEP 3, 7, 23, 24, 31, 48) and UDP (BEP 15, 41), for one torrent at a
 // time, in the order that its tiers ask for (BEP 12).
 //
-// One goroutine, that of Announce, decides who is asked when; each announce under way has its own, so that a tracker
-// that is slow or silent holds up no other. The state of a tracker (place) and the order of the tiers (tiers) are plain
-// values that are told the time.
+// Between announces there is no goroutine. While one is under way, that of Announce decides who is asked when, and each tracker
+// that is asked has its own, so that one that is slow or silent holds up no other. The state of a tracker (place) and the order
+// of the tiers (tiers) are plain values that are told the time.
 package tracker
 
 import (
@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"shoal/internal/discovery"
-	"shoal/internal/netx"
 )
 
 const (
@@ -25,47 +24,52 @@ const (
 
 // Options are what an Announcer can be told beyond its trackers. The zero value follows BEP 12.
 type Options struct {
-	AllTrackers bool   // announce to every tracker of a tier, not only to the first that works
-	AllTiers    bool   // announce to every tier, not only to the first that works
-	UserAgent   string // for HTTP trackers
-
-	// External, if not nil, is called with our own address as a tracker sees it (BEP 24), from any goroutine.
-	External func(netip.Addr)
+	AllTrackers bool // announce to every tracker of a tier, not only to the first that works
+	AllTiers    bool // announce to every tier, not only to the first that works
 }
 
 // Announcer announces one torrent to its trackers. It implements discovery.Finder.
 type Announcer struct {
-	n        netx.Network
-	agent    string
-	sockets  [2]udpSocket // IPv4, IPv6
-	external func(netip.Addr)
-	key      uint32
-	hurry    chan struct{}
+	*Client
+	key uint32
 
-	mu    sync.Mutex
-	tiers *tiers // changed by the goroutine of Announce alone
+	mu      sync.Mutex
+	tiers   *tiers        // places are changed by what Announce starts, Hurry and Completed
+	changed chan struct{} // not nil while Announce is at work: one slot, set when what is due has changed
 }
 
 var _ discovery.Finder = (*Announcer)(nil)
 
-// New returns an announcer to the trackers with the given URLs, tier by tier. It reaches them through n alone. At
-// most 100 trackers are used.
-func New(n netx.Network, urls [][]string, opts Options) *Announcer {
-	return &Announcer{
-		n:        n,
-		agent:    opts.UserAgent,
-		sockets:  [2]udpSocket{{n: n}, {n: n, v6: true}},
-		external: opts.External,
-		key:      rand.Uint32(),
-		hurry:    make(chan struct{}, 1),
-		tiers:    newTiers(urls, opts),
+// New returns an announcer to the trackers with the given URLs, tier by tier, which it reaches through c. At most 100 trackers
+// are used.
+func New(c *Client, urls [][]string, opts Options) *Announcer {
+	return &Announcer{Client: c, key: rand.Uint32(), tiers: newTiers(urls, opts)}
+}
+
+// Next implements discovery.Finder.
+func (a *Announcer) Next() (time.Time, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	places, again := a.tiers.due(time.Now())
+	if len(places) > 0 {
+		return places[0].next, true
 	}
+	return again, !again.IsZero()
 }
 
 // Hurry implements discovery.Finder.
-func (a *Announcer) Hurry() {
+func (a *Announcer) Hurry() { a.change((*place).hurry) }
+
+// Completed implements discovery.Finder.
+func (a *Announcer) Completed() { a.change((*place).complete) }
+
+// change does something to every tracker and has Announce look again if it is at work.
+func (a *Announcer) change(f func(*place)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tiers.each(f)
 	select {
-	case a.hurry <- struct{}{}:
+	case a.changed <- struct{}{}:
 	default:
 	}
 }
@@ -92,45 +96,61 @@ type run struct {
 	*Announcer
 	torrent  discovery.Torrent
 	found    func([]discovery.Peer)
+	asked    int          // trackers that have not answered yet
 	outcomes chan outcome // has room for one of each tracker
 	wg       sync.WaitGroup
 }
 
 // Announce implements discovery.Finder. found is called from several goroutines, also at once.
-func (a *Announcer) Announce(ctx context.Context, t discovery.Torrent, found func([]discovery.Peer), withdraw time.Duration) {
+func (a *Announcer) Announce(ctx context.Context, t discovery.Torrent, found func([]discovery.Peer)) {
 	r := &run{Announcer: a, torrent: t, found: found}
+	a.mu.Lock()
 	places := 0
 	a.tiers.each(func(*place) { places++ })
+	a.changed = make(chan struct{}, 1)
+	changed := a.changed
+	a.mu.Unlock()
 	r.outcomes = make(chan outcome, places)
-	r.loop(ctx)
+	r.loop(ctx, changed)
 	r.wg.Wait()
-	r.withdraw(ctx, withdraw)
-	r.forget()
+	for len(r.outcomes) > 0 { // those that ended with ctx
+		if o := <-r.outcomes; o.err == nil {
+			r.settle(o)
+		}
+	}
+	a.mu.Lock()
+	a.changed = nil
+	a.mu.Unlock()
 }
 
-func (r *run) loop(ctx context.Context) {
-	done := r.torrent.Completed()
-	timer := time.NewTimer(0)
+// loop asks until nobody is being asked and nobody is due.
+func (r *run) loop(ctx context.Context, changed <-chan struct{}) {
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		r.ask(ctx, timer)
+		again := r.ask(ctx)
+		if r.asked == 0 {
+			return
+		}
+		if again.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(again))
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case o := <-r.outcomes:
+			r.asked--
 			r.settle(o)
-		case <-r.hurry:
-			r.change((*place).hurry)
-		case <-done:
-			done = nil
-			r.change((*place).complete)
+		case <-changed:
 		}
 	}
 }
 
-// ask begins the announces that are due and sets timer to the next one.
-func (r *run) ask(ctx context.Context, timer *time.Timer) {
+// ask begins the announces that are due and returns when to look again if nothing happens before (zero: never).
+func (r *run) ask(ctx context.Context) time.Time {
 	now := time.Now()
 	r.mu.Lock()
 	places, again := r.tiers.due(now)
@@ -140,28 +160,25 @@ func (r *run) ask(ctx context.Context, timer *time.Timer) {
 	r.mu.Unlock()
 	names := r.torrent.InfoHash().Swarms()
 	for _, p := range places {
-		req := r.request(p, p.event())
+		r.mu.Lock()
+		req := r.request(r.torrent, p, p.event())
+		r.mu.Unlock()
+		r.asked++
 		r.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, announceTime)
 			defer cancel()
-			answer, err := r.announce(ctx, p.url, req, names, r.found)
+			answer, err := r.announce(ctx, p.url(), req, names, r.found)
 			r.outcomes <- outcome{p, req.event, answer, err}
 		})
 	}
-	if again.IsZero() {
-		timer.Stop()
-	} else {
-		timer.Reset(again.Sub(now))
-	}
+	return again
 }
 
-// request makes what an announce tells, all but the name of the swarm.
-func (r *run) request(p *place, ev event) request {
-	req := request{
-		event: ev, peer: r.torrent.PeerID(), key: r.key, port: r.torrent.Port(), progress: r.torrent.Progress(), id: p.id,
-	}
+// request makes what an announce tells, all but the name of the swarm. It is called with mu held.
+func (a *Announcer) request(t discovery.Torrent, p *place, ev event) request {
+	req := request{event: ev, peer: t.PeerID(), key: a.key, port: t.Port(), progress: t.Progress(), id: p.id}
 	if ev != stopped {
-		req.want = max(0, min(r.torrent.WantPeers(), maxWant))
+		req.want = max(0, min(t.WantPeers(), maxWant))
 	}
 	return req
 }
@@ -182,36 +199,17 @@ func (r *run) settle(o outcome) {
 	r.tiers.promote(o.place)
 }
 
-// change does something to every tracker.
-func (r *run) change(f func(*place)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.tiers.each(f)
-}
-
-// withdraw tells every tracker that was told of us that we are gone.
-func (r *run) withdraw(ctx context.Context, limit time.Duration) {
-	for len(r.outcomes) > 0 { // those that ended with ctx
-		if o := <-r.outcomes; o.err == nil {
-			r.settle(o)
+// Withdraw implements discovery.Finder. That a completion was told stays.
+func (a *Announcer) Withdraw(ctx context.Context, t discovery.Torrent) {
+	names := t.InfoHash().Swarms()
+	var wg sync.WaitGroup
+	a.change(func(p *place) {
+		if p.started {
+			req := a.request(t, p, stopped)
+			wg.Go(func() { _, _ = a.announce(ctx, p.url(), req, names, nil) })
 		}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	names := r.torrent.InfoHash().Swarms()
-	r.tiers.each(func(p *place) {
-		if p.started && limit > 0 {
-			req := r.request(p, stopped)
-			r.wg.Go(func() { _, _ = r.announce(ctx, p.url, req, names, nil) })
-		}
-	})
-	r.wg.Wait()
-}
-
-// forget makes the places ready for another Announce. That a completion was told stays.
-func (r *run) forget() {
-	r.change(func(p *place) {
 		p.asked, p.next, p.failures, p.early, p.started = time.Time{}, time.Time{}, 0, 0, false
 		p.status.Working, p.status.Next = false, time.Time{}
 	})
+	wg.Wait()
 }

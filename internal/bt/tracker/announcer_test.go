@@ -20,17 +20,13 @@ import (
 )
 
 // fakeTorrent is a torrent that wants peers.
-type fakeTorrent struct {
-	done chan struct{}
-	want int
-}
+type fakeTorrent struct{ want int }
 
 func (f *fakeTorrent) InfoHash() ident.InfoHash     { return ident.InfoHash{V1: ident.V1{1}} }
 func (f *fakeTorrent) PeerID() ident.PeerID         { return ident.PeerID{2} }
 func (f *fakeTorrent) Port() uint16                 { return 6881 }
 func (f *fakeTorrent) Progress() discovery.Progress { return discovery.Progress{Left: 100} }
 func (f *fakeTorrent) WantPeers() int               { return f.want }
-func (f *fakeTorrent) Completed() <-chan struct{}   { return f.done }
 
 // record notes who was told what and when, in seconds.
 type record struct {
@@ -81,6 +77,8 @@ type scene struct {
 	n       *memNet
 	torrent *fakeTorrent
 	found   map[netip.AddrPort]int
+	client  ClientOptions
+	changed chan struct{} // tells the owner to look at Next
 	cancel  context.CancelFunc
 	ended   chan time.Duration
 }
@@ -97,8 +95,8 @@ func (s *scene) tracker(t *testing.T, name string, tell http.HandlerFunc) {
 
 func newScene() *scene {
 	return &scene{
-		record: &record{begin: time.Now()}, n: newMemNet(), torrent: &fakeTorrent{make(chan struct{}), 50},
-		found: map[netip.AddrPort]int{}, ended: make(chan time.Duration, 1),
+		record: &record{begin: time.Now()}, n: newMemNet(), torrent: &fakeTorrent{50},
+		found: map[netip.AddrPort]int{}, changed: make(chan struct{}, 1), ended: make(chan time.Duration, 1),
 	}
 }
 
@@ -111,21 +109,53 @@ func (s *scene) start(t *testing.T, o Options, tiers ...string) {
 		}
 		urls = append(urls, list)
 	}
-	s.Announcer = New(s.n, urls, o)
+	s.Announcer = New(NewClient(s.n, s.client), urls, o)
 	s.again(t)
+}
+
+// hurry and complete do so and tell the owner.
+func (s *scene) hurry() {
+	s.Hurry()
+	s.changed <- struct{}{}
+	synctest.Wait()
+}
+
+func (s *scene) complete() {
+	s.Completed()
+	s.changed <- struct{}{}
+	synctest.Wait()
+}
+
+// own is what the owner of a finder does: it announces when that is due, and withdraws at the end.
+func (s *scene) own(ctx context.Context, found func([]discovery.Peer)) {
+	for ctx.Err() == nil {
+		var due <-chan time.Time
+		if at, ok := s.Next(); ok {
+			due = time.After(time.Until(at))
+		}
+		select {
+		case <-due:
+			s.Announce(ctx, s.torrent, found)
+		case <-s.changed:
+		case <-ctx.Done():
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	s.Withdraw(ctx, s.torrent)
 }
 
 func (s *scene) again(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s.cancel = cancel
 	go func() {
-		s.Announce(ctx, s.torrent, func(p []discovery.Peer) {
+		s.own(ctx, func(p []discovery.Peer) {
 			s.lock.Lock()
 			defer s.lock.Unlock()
 			for _, p := range p {
 				s.found[p.Addr]++
 			}
-		}, 5*time.Second)
+		})
 		s.ended <- time.Since(s.begin)
 	}()
 }
@@ -160,7 +190,7 @@ func TestCourseOfATorrent(t *testing.T) {
 		s.expect(t, "before the interval")
 		s.sleepTo(3601)
 		s.expect(t, "at the interval", "1800 a", "3600 a")
-		close(s.torrent.done)
+		s.complete()
 		s.sleepTo(3602)
 		s.expect(t, "completed", "3601 a completed")
 		st := s.Status()[0]
@@ -231,12 +261,12 @@ func TestHurry(t *testing.T) {
 		s.start(t, Options{}, "a")
 		s.sleepTo(10)
 		for range 5 {
-			s.Hurry()
+			s.hurry()
 		}
 		s.sleepTo(100)
 		s.expect(t, "within the minimum", "0 a started", "60 a")
 		s.sleepTo(300)
-		s.Hurry()
+		s.hurry()
 		s.sleepTo(301)
 		s.expect(t, "after it", "300 a")
 		s.stop(t)
@@ -397,7 +427,8 @@ func TestTrackerIDAndExternalAddressAndWarning(t *testing.T) {
 			io.WriteString(w, "d8:completei3e11:external ip4:\x05\x06\x07\x088:intervali1800e5:peers6:\x0a\x00\x00\x02\x1a\xe210:tracker id3:a&b15:warning message4:busye")
 		})
 		external := make(chan netip.Addr, 10)
-		s.start(t, Options{External: func(a netip.Addr) { external <- a }}, "a")
+		s.client.External = func(a netip.Addr) { external <- a }
+		s.start(t, Options{}, "a")
 		s.sleepTo(1)
 		if st := s.Status()[0]; !st.Working || st.Message != "tracker warns: busy" || st.Seeds != 3 || st.Leeches != unknown {
 			t.Errorf("status %+v", st)
@@ -421,13 +452,13 @@ func TestUDPCourse(t *testing.T) {
 			}
 			return goodUDP(c, p)
 		})
-		s.Announcer = New(s.n, [][]string{{"udp://10.9.9.9:6969"}}, Options{})
+		s.Announcer = New(NewClient(s.n, ClientOptions{}), [][]string{{"udp://10.9.9.9:6969"}}, Options{})
 		s.again(t)
 		s.sleepTo(1)
 		if s.n.open() != 1 {
 			t.Errorf("%d sockets are open, want the tracker's alone", s.n.open())
 		}
-		close(s.torrent.done)
+		s.complete()
 		s.sleepTo(2)
 		s.stop(t)
 		for _, want := range []event{started, completed, stopped} {
@@ -446,7 +477,9 @@ func TestTiersKeepEachTrackerOnce(t *testing.T) {
 	for i := range 300 {
 		many = append(many, fmt.Sprintf("http://t%d/announce", i))
 	}
-	count := func(urls ...[]string) int { return len(New(newMemNet(), urls, Options{}).Status()) }
+	count := func(urls ...[]string) int {
+		return len(New(NewClient(newMemNet(), ClientOptions{}), urls, Options{}).Status())
+	}
 	if got := count([]string{"http://a/x", "http://b/x", "http://a/x"}, nil, []string{"http://b/x"}); got != 2 {
 		t.Errorf("%d trackers, want 2", got)
 	}
@@ -455,8 +488,51 @@ func TestTiersKeepEachTrackerOnce(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T, s *scene) {
 		s.start(t, Options{})
-		s.Hurry()
+		s.hurry()
 		s.sleepTo(10)
 		s.stop(t)
+	})
+}
+
+func TestAnnouncersShareASocketAndItsConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, s *scene) {
+		connects, refuse := 0, false
+		s.n.udpTracker(t, "10.9.9.9:6969", func(c *memPacketConn, p memPacket) []byte {
+			if p.b[11] == byte(actConnect) {
+				connects++
+			} else if refuse {
+				return append([]byte{0, 0, 0, byte(actError)}, p.b[12:16]...)
+			}
+			return goodUDP(c, p)
+		})
+		client := NewClient(s.n, ClientOptions{})
+		if err := client.sockets[v4].open(t.Context()); err != nil { // as if one more were at work
+			t.Fatal(err)
+		}
+		ask := func() bool {
+			a := New(client, [][]string{{"udp://10.9.9.9:6969"}}, Options{})
+			a.Announce(t.Context(), s.torrent, func([]discovery.Peer) {})
+			return a.Status()[0].Working
+		}
+		for range 5 {
+			if !ask() {
+				t.Error("no answer")
+			}
+		}
+		if connects != 1 || s.n.twice {
+			t.Errorf("%d connects for five announces; two sockets at once: %v", connects, s.n.twice)
+		}
+		refuse = true
+		if ask() || connects != 1 {
+			t.Errorf("a refusal works, or %d connects", connects)
+		}
+		refuse = false
+		if !ask() || connects != 2 {
+			t.Errorf("%d connects: an id that was refused is used again", connects)
+		}
+		client.sockets[v4].release()
+		if s.n.open() != 1 {
+			t.Errorf("%d sockets are open, want the tracker's alone", s.n.open())
+		}
 	})
 }

@@ -29,11 +29,11 @@ func once(t *testing.T, n *memNet, url string, names ...ident.V1) (peers []netip
 	if names == nil {
 		names = []ident.V1{{1}}
 	}
-	a := New(n, nil, Options{})
+	a := New(NewClient(n, ClientOptions{}), nil, Options{})
 	found := make(chan []discovery.Peer, 100)
 	ctx, cancel := context.WithTimeout(t.Context(), announceTime)
 	defer cancel()
-	_, err := a.announce(ctx, p.url, request{event: started, port: 6881, want: 50}, names, func(p []discovery.Peer) { found <- p })
+	_, err := a.announce(ctx, p.url(), request{event: started, port: 6881, want: 50}, names, func(p []discovery.Peer) { found <- p })
 	close(found)
 	for batch := range found {
 		for _, p := range batch {
@@ -391,7 +391,7 @@ func TestScrape(t *testing.T) {
 			names[i][0] = byte(i)
 			want[names[i]] = Counts{Seeds: i, Leeches: 9, Downloads: 8}
 		}
-		a := New(n, nil, Options{})
+		a := New(NewClient(n, ClientOptions{}), nil, Options{})
 		got, err := a.Scrape(t.Context(), "udp://10.9.9.9:6969/announce", names...)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("UDP: %v, %v", got, err)

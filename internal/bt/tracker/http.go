@@ -62,13 +62,13 @@ func guardLoopback(u *url.URL, addrs []netip.Addr) error {
 
 // fetch gets u over one family and returns the body of the answer. An answer that is no success is an error, unless its
 // body looks bencoded: trackers send failure reasons with any code.
-func (a *Announcer) fetch(ctx context.Context, f family, u *url.URL) ([]byte, error) {
+func (c *Client) fetch(ctx context.Context, f family, u *url.URL) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Close = true
-	client := newHTTPClient(a.n, f, a.agent)
+	client := newHTTPClient(c.n, f, c.agent)
 	defer client.CloseIdleConnections() // also ends a dial that goes on though the request was given up
 	resp, err := client.Do(req)
 	if err != nil {

@@ -48,16 +48,19 @@ func TestLoopback(t *testing.T) {
 		}
 	}()
 
-	a := New(host, [][]string{{"http://" + l.Addr().String() + "/announce"}, {fmt.Sprintf("udp://%s/announce", c.LocalAddr())}}, Options{AllTiers: true})
-	ctx, cancel := context.WithCancel(t.Context())
-	found, ended := make(chan discovery.Peer, 10), make(chan struct{})
+	a := New(NewClient(host, ClientOptions{}), [][]string{{"http://" + l.Addr().String() + "/announce"}, {fmt.Sprintf("udp://%s/announce", c.LocalAddr())}}, Options{AllTiers: true})
+	enough, found, ended := make(chan struct{}), make(chan discovery.Peer, 10), make(chan struct{})
 	go func() {
 		defer close(ended)
-		a.Announce(ctx, &fakeTorrent{want: 50}, func(p []discovery.Peer) {
+		a.Announce(t.Context(), &fakeTorrent{want: 50}, func(p []discovery.Peer) {
 			for _, p := range p {
 				found <- p
 			}
-		}, 5*time.Second)
+		})
+		<-enough
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		a.Withdraw(ctx, &fakeTorrent{})
 	}()
 	seen := map[string]bool{(<-found).Addr.String(): true, (<-found).Addr.String(): true}
 	if !seen["127.0.0.1:7"] || !seen["10.0.0.2:6881"] {
@@ -71,7 +74,7 @@ func TestLoopback(t *testing.T) {
 			}
 		}
 	}
-	cancel()
+	close(enough)
 	<-ended
 	told := map[string]bool{}
 	for range 4 {

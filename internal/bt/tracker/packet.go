@@ -100,6 +100,9 @@ func parseHeader(b []byte, act action) ([]byte, error) {
 	}
 }
 
+// refused reports whether an answer is a refusal.
+func refused(b []byte) bool { return len(b) >= 4 && action(binary.BigEndian.Uint32(b)) == actError }
+
 func parseConnect(b []byte) (id uint64, err error) {
 	b, err = parseHeader(b, actConnect)
 	if err != nil {

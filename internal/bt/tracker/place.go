@@ -35,7 +35,6 @@ const (
 
 // place is one tracker of the torrent: what it has said and when to ask it again. It has no clock of its own.
 type place struct {
-	url  *url.URL
 	tier int
 	dead bool // never asked (again)
 
@@ -65,8 +64,13 @@ func newPlace(raw string, tier int) *place {
 	case u.Scheme == "udp" && u.Port() == "":
 		p.dead, p.status.Message = true, "no port in the URL"
 	}
-	p.url = u
 	return p
+}
+
+// url returns where the tracker is. It is not kept: most of the time nobody asks.
+func (p *place) url() *url.URL {
+	u, _ := url.Parse(p.status.URL)
+	return u
 }
 
 func (p *place) busy() bool { return !p.asked.IsZero() }

@@ -12,18 +12,18 @@ import (
 
 // Scrape asks one tracker, by its announce URL, how many peers the swarms with the given names have (BEP 48, BEP 15).
 // Swarms that the tracker does not know are missing from the result. It may be called at any time.
-func (a *Announcer) Scrape(ctx context.Context, tracker string, names ...ident.V1) (map[ident.V1]Counts, error) {
+func (c *Client) Scrape(ctx context.Context, tracker string, names ...ident.V1) (map[ident.V1]Counts, error) {
 	p := newPlace(tracker, 0)
 	if p.dead {
 		return nil, errors.New(p.status.Message)
 	}
-	targets, err := a.targets(ctx, p.url)
+	targets, err := c.targets(ctx, p.url())
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %s", describe(err))
 	}
 	counts := make(map[ident.V1]Counts, len(names))
 	for batch := range slices.Chunk(names, maxScrape) {
-		if err := a.scrape(ctx, p.url, targets, batch, counts); err != nil {
+		if err := c.scrape(ctx, p.url(), targets, batch, counts); err != nil {
 			return nil, fmt.Errorf("scrape: %s", describe(err))
 		}
 	}
@@ -31,13 +31,13 @@ func (a *Announcer) Scrape(ctx context.Context, tracker string, names ...ident.V
 }
 
 // scrape fills counts with the answer to one request, over the first family that gives one.
-func (a *Announcer) scrape(ctx context.Context, u *url.URL, targets []target, names []ident.V1, counts map[ident.V1]Counts) (err error) {
+func (c *Client) scrape(ctx context.Context, u *url.URL, targets []target, names []ident.V1, counts map[ident.V1]Counts) (err error) {
 	for _, t := range targets {
 		var got map[ident.V1]Counts
 		if u.Scheme == "udp" {
-			got, err = a.scrapeUDP(ctx, u, t, names)
+			got, err = c.scrapeUDP(ctx, u, t, names)
 		} else {
-			got, err = a.scrapeHTTP(ctx, u, t, names)
+			got, err = c.scrapeHTTP(ctx, u, t, names)
 		}
 		if err != nil {
 			continue
@@ -52,20 +52,20 @@ func (a *Announcer) scrape(ctx context.Context, u *url.URL, targets []target, na
 	return err
 }
 
-func (a *Announcer) scrapeHTTP(ctx context.Context, u *url.URL, t target, names []ident.V1) (map[ident.V1]Counts, error) {
+func (c *Client) scrapeHTTP(ctx context.Context, u *url.URL, t target, names []ident.V1) (map[ident.V1]Counts, error) {
 	u, err := scrapeURL(u, names)
 	if err != nil {
 		return nil, err
 	}
-	body, err := a.fetch(ctx, t.family, u)
+	body, err := c.fetch(ctx, t.family, u)
 	if err != nil {
 		return nil, err
 	}
 	return parseScrape(body)
 }
 
-func (a *Announcer) scrapeUDP(ctx context.Context, u *url.URL, t target, names []ident.V1) (map[ident.V1]Counts, error) {
-	b, err := a.askUDP(ctx, u, t, func(id uint64, tx uint32) []byte { return scrapePacket(id, tx, names) })
+func (c *Client) scrapeUDP(ctx context.Context, u *url.URL, t target, names []ident.V1) (map[ident.V1]Counts, error) {
+	b, err := c.askUDP(ctx, u, t, func(id uint64, tx uint32) []byte { return scrapePacket(id, tx, names) })
 	if err != nil {
 		return nil, err
 	}

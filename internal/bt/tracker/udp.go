@@ -22,6 +22,7 @@ var udpWaits = []time.Duration{3 * time.Second, 6 * time.Second, 15 * time.Secon
 
 const (
 	connectionLife = time.Minute      // how long a connection id may be used (BEP 15)
+	maxConnections = 1000             // connection ids kept
 	maxPacket      = 20 + 18*maxPeers // the longest answer of which every byte is used
 	// maxFailures is how many reads in a row may fail before a socket counts as broken. Single failures are normal: on
 	// Windows the ICMP answers to earlier packets, and packets longer than the buffer, come as errors.
@@ -146,6 +147,9 @@ func (s *udpSocket) ask(ctx context.Context, addr netip.AddrPort, build func(id 
 			s.remember(addr, id)
 		}
 		b, err := s.exchange(ctx, addr, wait, func(tx uint32) []byte { return build(id, tx) })
+		if err == nil && refused(b) {
+			s.forget(addr) // perhaps it is the id that the tracker does not know any more
+		}
 		if !errors.Is(err, errNoAnswer) {
 			return b, err
 		}
@@ -202,5 +206,14 @@ func (s *udpSocket) connection(addr netip.AddrPort) (uint64, bool) {
 func (s *udpSocket) remember(addr netip.AddrPort, id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.ids) >= maxConnections {
+		clear(s.ids)
+	}
 	s.ids[addr] = connection{id, time.Now().Add(connectionLife)}
+}
+
+func (s *udpSocket) forget(addr netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ids, addr)
 }
