@@ -119,24 +119,38 @@ func (b *bench) idleTorrents(c client, ks []content) (values, error) {
 	if v["start_s"], err = addAll(p, ks); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(2 * time.Minute); b.tracker.asked() < len(ks) && time.Now().Before(end); {
-		time.Sleep(100 * time.Millisecond)
+	if err := b.announced(len(ks)); err != nil {
+		return nil, err
 	}
-	if n := b.tracker.asked(); n < len(ks) {
-		return nil, fmt.Errorf("only %d of %d torrents were announced", n, len(ks))
+	if c.name == "shoal" { // the others keep no state here
+		v["first_anon_kib_per_torrent"] = (p.measured().anonNow() - empty) * 1024 / float64(len(ks))
+		p.stop()
+		b.tracker.reset()
+		if p, err = c.start(seedAddr, filepath.Join(b.dir, "small"), "--state", state); err != nil {
+			return nil, err
+		}
+		if v["restart_s"], err = addAll(p, ks); err != nil {
+			return nil, err
+		}
+		if err := b.announced(len(ks)); err != nil {
+			return nil, err
+		}
 	}
 	time.Sleep(b.settle())
 	v["cpu_share"] = p.measured().busy(b.window())
 	v["anon_kib_per_torrent"] = (p.measured().anonNow() - empty) * 1024 / float64(len(ks))
-	if c.name != "shoal" {
-		return v, nil // the others keep no state here
+	return v, nil
+}
+
+// announced waits until the tracker has heard of n torrents.
+func (b *bench) announced(n int) error {
+	for end := time.Now().Add(2 * time.Minute); b.tracker.asked() < n && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
 	}
-	p.stop()
-	if p, err = c.start(seedAddr, filepath.Join(b.dir, "small"), "--state", state); err != nil {
-		return nil, err
+	if got := b.tracker.asked(); got < n {
+		return fmt.Errorf("only %d of %d torrents were announced", got, n)
 	}
-	v["restart_s"], err = addAll(p, ks)
-	return v, err
+	return nil
 }
 
 // addAll returns the seconds from the first add to the last done.

@@ -38,6 +38,7 @@ func run() error {
 	memory := flag.String("memprofile", "", "write a heap profile to this file at the end")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
+	session.LimitGarbage()
 	if *profile != "" {
 		f, err := os.Create(*profile)
 		if err != nil {

@@ -116,6 +116,7 @@ func (f *networkFlags) session(n netx.Network) (*session.Session, error) {
 	var s *session.Session
 	var err error
 	for _, cfg.Listen = range listens {
+		session.LimitGarbage()
 		if s, err = session.New(cfg); err == nil {
 			return s, nil
 		}

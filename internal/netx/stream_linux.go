@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"shoal/internal/vectored"
 )
 
@@ -56,6 +58,24 @@ func (s *stream) ReadVector(bufs [][]byte) (int, error) {
 		err = &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: v.err}
 	}
 	return v.n, err
+}
+
+// Wait returns when something can be read, or the connection has failed or is closed. It needs less stack than a Read: a goroutine
+// that only waits has a small one.
+func (s *stream) Wait() {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return
+	}
+	waited := false
+	_ = raw.Read(func(fd uintptr) bool { // an error comes back with the next Read
+		if waited {
+			return true
+		}
+		waited = true
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return n > 0 || err != nil
+	})
 }
 
 // read is called with the descriptor. It never asks to be called again.

@@ -83,6 +83,43 @@ func TestReadVectorOfAReset(t *testing.T) {
 	}
 }
 
+func TestWait(t *testing.T) {
+	a, b := streams(t)
+	woke := make(chan struct{})
+	wait := func() {
+		go func() {
+			b.Wait()
+			woke <- struct{}{}
+		}()
+	}
+	wait()
+	select {
+	case <-woke:
+		t.Fatal("it woke before anything came")
+	case <-time.After(20 * time.Millisecond):
+	}
+	a.Write([]byte("x"))
+	<-woke
+	wait() // it is still there
+	<-woke
+	if n, err := b.Read(make([]byte, 10)); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	wait()
+	a.Close()
+	<-woke
+	wait() // after the end
+	<-woke
+	c, d := streams(t)
+	go func() {
+		d.Wait()
+		woke <- struct{}{}
+	}()
+	d.Close()
+	<-woke
+	c.Close()
+}
+
 func TestReadVectorKeepsDeadlines(t *testing.T) {
 	_, b := streams(t)
 	b.SetReadDeadline(time.Now().Add(-time.Second))

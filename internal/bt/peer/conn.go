@@ -100,7 +100,14 @@ func New(cfg Config) *Conn {
 }
 
 // Start starts the reader, which posts a Left event as its last.
-func (c *Conn) Start() { go c.read() }
+func (c *Conn) Start() {
+	r := newReader(c)
+	if r.idle != nil {
+		go r.park()
+	} else {
+		go r.run()
+	}
+}
 
 // SetContent tells what to serve, once the metadata is known.
 func (c *Conn) SetContent(content *Content) { c.content.Store(content) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,8 +65,14 @@ func connect(t *testing.T, up int64, cfg Config, test func(p *pair)) {
 		if p.other, err = b.Dial(context.Background(), "tcp", "20.0.0.1:1"); err != nil {
 			t.Fatal(err)
 		}
-		if cfg.Conn, err = ln.Accept(); err != nil {
+		c, err := ln.Accept()
+		if err != nil {
 			t.Fatal(err)
+		}
+		if w, ok := cfg.Conn.(*patient); ok {
+			w.Conn = c
+		} else {
+			cfg.Conn = c
 		}
 		p.dec = wire.NewDecoder(p.other, func() *block.Block { return p.pool.Get(nil) }, wire.DefaultLimits)
 		cfg.ID, cfg.Post = 7, p.post
@@ -463,6 +470,38 @@ func TestBlocksAreReleasedWhenTheLoopHasEnded(t *testing.T) {
 		case <-p.c.done:
 		default:
 			t.Error("the connection goes on")
+		}
+	})
+}
+
+// patient counts how often somebody waits on it with a small stack.
+type patient struct {
+	net.Conn
+	waits atomic.Int32
+}
+
+func (p *patient) Wait() { p.waits.Add(1) } // Read waits well enough here
+
+func TestAnIdlePeersReaderParks(t *testing.T) {
+	idle := &patient{}
+	connect(t, 0, Config{Fast: true, Conn: idle}, func(p *pair) {
+		piece := append(wire.AppendPieceHeader(nil, 3, 0, 16<<10), make([]byte, 16<<10)...)
+		for i, step := range []struct {
+			send  []byte
+			waits int32
+		}{
+			{nil, 1}, {wire.AppendHave(nil, 1), 2}, {wire.AppendKeepAlive(nil), 3},
+			{piece, 3}, {piece, 3}, {request(0, 0), 3}, // it reads on: more is likely to come
+			{wire.AppendHave(nil, 2), 4},
+		} {
+			p.send(step.send)
+			synctest.Wait()
+			if n := idle.waits.Load(); n != step.waits {
+				t.Errorf("after step %d somebody has waited %d times, not %d", i, n, step.waits)
+			}
+		}
+		for _, e := range p.take() {
+			e.Block.Release()
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -61,23 +62,52 @@ type reader struct {
 	dec   *wire.Decoder
 	batch *[]swarm.Event // nil while empty: most peers are idle
 	asked bool           // requests or answers to them are queued: Flush is due
+	idle  idler          // nil if the connection is none
+	busy  bool           // payload or requests have come since the last wait
 }
 
-func (c *Conn) read() {
+// idler is a connection on which a goroutine can wait with little stack.
+type idler interface {
+	// Wait returns when something can be read, or the connection has failed or is closed.
+	Wait()
+}
+
+// errIdle ends the loop of a peer that has nothing to say for now.
+var errIdle = errors.New("idle")
+
+func newReader(c *Conn) *reader {
 	r := &reader{Conn: c}
+	r.idle, _ = c.cfg.Conn.(idler)
 	r.dec = wire.NewDecoder(c.cfg.Conn, r.block, wire.DefaultLimits)
 	if v, ok := c.cfg.Conn.(wire.VectorReader); ok {
 		r.dec.ReadAhead(v, r.spare)
 	}
+	return r
+}
+
+// run reads until the connection ends or idles. Reading grows a stack that would never shrink, and most peers are idle: so another
+// goroutine waits.
+func (r *reader) run() {
 	err := r.loop()
+	if errors.Is(err, errIdle) {
+		go r.park()
+		return
+	}
 	r.dec.Close()
-	c.Close(err)
+	r.Close(err)
 	r.flush()
-	c.cfg.Post(swarm.Event{Kind: swarm.Left, Peer: c.cfg.ID, Arg: c.err})
+	r.cfg.Post(swarm.Event{Kind: swarm.Left, Peer: r.cfg.ID, Arg: r.err})
+}
+
+// park waits for an idle peer.
+func (r *reader) park() {
+	r.idle.Wait()
+	r.run()
 }
 
 func (r *reader) loop() error {
 	var m wire.Message
+	waited := false
 	for {
 		if r.dec.Buffered() == 0 {
 			r.dec.Idle()
@@ -85,6 +115,10 @@ func (r *reader) loop() error {
 			if !r.flush() {
 				return errLoopGone
 			}
+			if r.idle != nil && !r.busy && waited {
+				return errIdle
+			}
+			r.busy, waited = false, true
 		}
 		if err := r.dec.Next(&m); err != nil {
 			return err
@@ -169,11 +203,13 @@ func (r *reader) message(m *wire.Message) error {
 	piece, begin := int32(m.Piece), int32(m.Begin)
 	switch m.ID {
 	case wire.Piece:
+		r.busy = true
 		r.down.Add(int64(m.Block.Len()))
 		r.add(swarm.Event{Kind: swarm.Arrived, Piece: piece, Begin: begin, Block: m.Block})
 	case wire.Have:
 		r.add(swarm.Event{Kind: swarm.Have, Piece: piece})
 	case wire.Request:
+		r.busy = true
 		return r.request(upload{m.Piece, m.Begin, m.Length})
 	case wire.Cancel:
 		r.cancel(upload{m.Piece, m.Begin, m.Length})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -141,6 +142,14 @@ func orDefault[T comparable](v, def T) T {
 		return def
 	}
 	return v
+}
+
+// LimitGarbage makes the process collect garbage when there is half as much of it as of what lives, unless GOGC says otherwise. What lives
+// is idle peers and torrents, which may be many; the engine at work makes little garbage. For programs that run a session, at start.
+func LimitGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 }
 
 // Port returns the port where peers reach us, 0 if we do not listen.

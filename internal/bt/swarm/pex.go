@@ -69,13 +69,21 @@ func (x *pex) after(place int) int {
 	return i
 }
 
+// pexTurns returns how many of n peers are told of others at a tick: enough for each to be told about once a minute, but not all that
+// came together at once.
+func pexTurns(n int) int { return 16 + n/40 }
+
 func (s *Swarm) pexOut(now time.Duration) {
 	if s.cfg.Private {
 		return
 	}
+	turns := pexTurns(len(s.peers))
 	for _, p := range s.peers {
 		if !p.ext.PEX || now < p.pex.next {
 			continue
+		}
+		if turns--; turns < 0 {
+			return
 		}
 		p.pex.next = now + pexInterval
 		if u := s.pexFor(p); len(u.Added)+len(u.Dropped) > 0 {
@@ -101,7 +109,11 @@ func (s *Swarm) pexFor(p *peer) (u PEXUpdate) {
 		t.gone = max(t.gone, d.now)
 	}
 	slices.SortFunc(u.Dropped, netip.AddrPort.Compare)
-	for _, o := range s.pex.here[s.pex.after(t.upTo):] {
+	news := s.pex.here[s.pex.after(t.upTo):]
+	if len(news) > 0 {
+		u.Added = make([]PEXPeer, 0, min(len(news), pexMax))
+	}
+	for _, o := range news {
 		if len(u.Added) == pexMax {
 			break
 		}

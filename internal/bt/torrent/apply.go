@@ -117,7 +117,7 @@ func (t *Torrent) sendPEX(c *peer.Conn, u *swarm.PEXUpdate) {
 	if ext == 0 {
 		return
 	}
-	p := wire.PEX{Dropped: u.Dropped}
+	p := wire.PEX{Added: make([]wire.PEXPeer, 0, len(u.Added)), Dropped: u.Dropped}
 	for _, a := range u.Added {
 		var flags uint8
 		if a.Seed {
