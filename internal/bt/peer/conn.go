@@ -75,12 +75,13 @@ type Conn struct {
 	spoke    atomic.Int64
 
 	mu      sync.Mutex
-	out     []byte   // encoded messages to send
-	uploads []upload // requests to serve, oldest first
-	writing bool     // a writer runs
-	pacing  bool     // somebody waits for the upload limit
-	paid    int      // bytes that the upload limit has let pass and that are not sent yet
-	span    int      // bytes to serve at a time; follows the speed of the connection
+	out     []byte        // encoded messages to send
+	uploads []upload      // requests to serve, oldest first
+	room    chan struct{} // closed when a reader that waits for fewer uploads may go on; nil: none does
+	writing bool          // a writer runs
+	pacing  bool          // somebody waits for the upload limit
+	paid    int           // bytes that the upload limit has let pass and that are not sent yet
+	span    int           // bytes to serve at a time; follows the speed of the connection
 
 	peerExt [len(extensions)]uint8 // ids under which the peer wants extension messages, by ours; of the loop
 }
@@ -182,6 +183,7 @@ func (c *Conn) Choke() {
 		}
 	}
 	c.uploads = keep
+	c.makeRoom()
 }
 
 // Unchoke begins serving.

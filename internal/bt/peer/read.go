@@ -288,23 +288,44 @@ func (r *reader) extended(m *wire.Message) error {
 	return nil
 }
 
-// request queues what a peer asks for, or rejects it. It waits for nothing: the writer serves.
+// request queues what a peer asks for, or rejects it; the writer serves.
 func (r *reader) request(u upload) error {
+	r.waitForRoom()
 	content := r.content.Load()
 	ok := content != nil && u.valid(content) && (r.unchoked.Load() || r.isAllowed(u.piece))
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch {
 	case ok && len(r.uploads) < MaxRequests:
 		r.uploads = append(r.uploads, u)
-	case ok && !r.cfg.Fast, len(r.out) > maxRejects:
-		r.mu.Unlock()
+	case len(r.out) > maxRejects:
 		return errFlood
 	case r.cfg.Fast:
 		r.out = wire.AppendReject(r.out, u.piece, u.begin, u.length)
 	}
-	r.mu.Unlock()
 	r.asked = true
 	return nil
+}
+
+// waitForRoom waits while as many requests are queued as we said to take, if the peer cannot be told that one more is rejected. What
+// it sends meanwhile waits in its socket: rtorrent asks for as much as it gets in several seconds, whatever we say.
+func (r *reader) waitForRoom() {
+	r.mu.Lock()
+	if r.cfg.Fast || len(r.uploads) < MaxRequests {
+		r.mu.Unlock()
+		return
+	}
+	room := make(chan struct{})
+	r.room = room
+	r.mu.Unlock()
+	r.asked = true
+	r.answer()
+	r.flush()
+	select {
+	case <-room:
+	case <-r.done:
+	}
+	r.heard.Store(time.Now().UnixNano()) // it was we who did not listen
 }
 
 // maxRejects bounds the bytes that wait for a peer that asks and does not read.

@@ -151,7 +151,16 @@ func (c *Conn) takeUploads(serve []upload) []upload {
 	if k == 0 && cap(c.uploads) > maxIdleQueue {
 		c.uploads = nil
 	}
+	c.makeRoom()
 	return serve
+}
+
+// makeRoom lets a reader go on that waits for fewer requests to be queued. It is called with mu held.
+func (c *Conn) makeRoom() {
+	if c.room != nil && len(c.uploads) <= MaxRequests/2 {
+		close(c.room)
+		c.room = nil
+	}
 }
 
 // serve sends messages and then the payload of requests that follow each other: one read, one write.
