@@ -42,10 +42,13 @@ cross: ## build for every system, without cgo
 lint: ## the linters of .golangci.yml
 	$(GO) run $(LINT) run ./...
 
+# Tests of memory, allocations and large simulations, which the race detector changes or slows: they run again without it.
+SIZES := Small|AllocatesNothing|NoAllocations|Crowd
 unit: ## unit tests, simulated swarms, fuzz seeds and the command line, under the race detector
 	@mkdir -p bin
 	@$(GO) test -race -v $$($(GO) list ./... | grep -v /interop$$) > bin/unit.log 2>&1; s=$$?; \
-	grep -E '^(ok|FAIL|---|panic|\?)|^ *--- (FAIL|SKIP)' bin/unit.log | grep -v -e 'no test files' -e '^--- PASS' ; \
+	$(GO) test -v -run '$(SIZES)' ./internal/... >> bin/unit.log 2>&1 || s=1; \
+	grep -E '^(ok|FAIL|---|panic|\?)|^ *--- (FAIL|SKIP)' bin/unit.log | grep -v -e 'no test files' -e 'no tests to run' -e '^--- PASS' ; \
 	if [ $$s != 0 ]; then grep -n -B30 -e '--- FAIL' -e '^panic' -e 'DATA RACE' -e 'build failed' bin/unit.log | tail -200; fi; \
 	echo "unit tests skipped: $$(grep -c -e '--- SKIP' bin/unit.log)"; exit $$s
 

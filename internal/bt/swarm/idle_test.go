@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector keeps memory of its own.
+
 package swarm
 
 import (
@@ -47,9 +51,6 @@ func kept(f func() *Swarm) int {
 }
 
 func TestIdlePeersAreSmall(t *testing.T) {
-	if race {
-		t.Skip("the race detector keeps memory of its own")
-	}
 	const peers = 4000 // of which each is in the list of addresses
 	n := kept(func() *Swarm {
 		s := crowded(peers)
@@ -66,9 +67,6 @@ func TestIdlePeersAreSmall(t *testing.T) {
 }
 
 func TestIdleTorrentsAreSmall(t *testing.T) {
-	if race {
-		t.Skip("the race detector keeps memory of its own")
-	}
 	var swarms []*Swarm
 	lay := &layout.Layout{Files: []layout.File{{Length: block.Size}}, Size: block.Size, PieceLength: block.Size}
 	view := bitfield.NewShared(1)
