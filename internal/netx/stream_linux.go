@@ -1,6 +1,7 @@
 package netx
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -52,7 +53,7 @@ func (s *stream) ReadVector(bufs [][]byte) (int, error) {
 	err := v.raw.Read(v.try)
 	v.bufs = nil
 	if err == nil && v.err != nil {
-		if v.err == io.EOF {
+		if errors.Is(v.err, io.EOF) {
 			return 0, io.EOF
 		}
 		err = &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: v.err}
@@ -82,7 +83,7 @@ func (s *stream) Wait() {
 func (v *vectorRead) read(fd uintptr) bool {
 	n, err := vectored.Read(fd, v.bufs)
 	switch {
-	case err == syscall.EAGAIN:
+	case errors.Is(err, syscall.EAGAIN):
 		v.err = nil
 	case err != nil:
 		v.err = os.NewSyscallError("readv", err)
