@@ -224,5 +224,5 @@ func (c *Conn) Extension(name string) uint8 {
 	return 0
 }
 
-// errFlood is why a peer that queues without end is dropped.
-var errFlood = errors.New("peer asks for far more than it may (reqq, BEP 10)")
+// errFlood is why a peer is dropped that goes on asking and reads nothing of our answers.
+var errFlood = errors.New("peer asks for far more than it may (reqq, BEP 10) and reads no answers")

@@ -331,7 +331,11 @@ func TestTooManyRequests(t *testing.T) {
 					if e := p.take(); len(e) != 0 || p.queued() != MaxRequests {
 						t.Errorf("%d requests are queued, and %v was read", p.queued(), e)
 					}
-					p.heard(MaxRequests / 2 * time.Second) // one a second
+					p.heard(MaxRequests / 4 * time.Second) // one a second
+					if in, _ := p.c.Quiet(time.Now()); in > 5*time.Second {
+						t.Errorf("a peer that is served counts as silent for %v", in)
+					}
+					p.heard(MaxRequests / 4 * time.Second)
 					if e := p.take(); len(e) != 1 || e[0].Kind != swarm.Have {
 						t.Errorf("then %v was read", e)
 					}

@@ -325,7 +325,6 @@ func (r *reader) waitForRoom() {
 	case <-room:
 	case <-r.done:
 	}
-	r.heard.Store(time.Now().UnixNano()) // it was we who did not listen
 }
 
 // maxRejects bounds the bytes that wait for a peer that asks and does not read.

@@ -151,6 +151,9 @@ func (c *Conn) takeUploads(serve []upload) []upload {
 	if k == 0 && cap(c.uploads) > maxIdleQueue {
 		c.uploads = nil
 	}
+	if c.room != nil { // it is we who do not listen; that it takes what it asked for tells that it is alive
+		c.heard.Store(time.Now().UnixNano())
+	}
 	c.makeRoom()
 	return serve
 }
