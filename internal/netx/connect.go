@@ -54,7 +54,7 @@ func (h *connect) ask(c net.Conn, t target) error {
 	}
 	b.WriteString("\r\n")
 	if _, err := io.WriteString(c, b.String()); err != nil {
-		return h.down(err)
+		return h.down(broken(err))
 	}
 	head, err := readHead(c)
 	switch {

@@ -193,7 +193,7 @@ func (s *socks5) Isolate(key string) Network {
 		return s
 	}
 	view := *s
-	sum := sha256.Sum256([]byte(s.user + key)) // Tor may log passwords: the key stays with us
+	sum := sha256.Sum256([]byte(s.user + "\x00" + s.password + "\x00" + key)) // Tor may log it: the key stays with us
 	view.password = hex.EncodeToString(sum[:16])
 	return &view
 }
@@ -241,16 +241,23 @@ func (s *socks5) logIn(c net.Conn) error {
 // exchange sends b and reads the two bytes that come back.
 func exchange(c net.Conn, b []byte) (answer [2]byte, err error) {
 	if _, err := c.Write(b); err != nil {
-		return answer, err
+		return answer, broken(err)
 	}
 	_, err = io.ReadFull(c, answer[:])
 	return answer, broken(err)
 }
 
+var errHungUp = errors.New("it hung up in the middle of the handshake")
+
 // broken gives the end of a stream its name, so that no caller takes it for a proper end.
 func broken(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it hung up in the middle of the handshake")
+		return errHungUp
+	}
+	for _, e := range []error{syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", errHungUp, err)
+		}
 	}
 	return err
 }
@@ -261,7 +268,7 @@ func (s *socks5) ask(c net.Conn, command byte, t target) (target, error) {
 		return target{}, err
 	}
 	if _, err := c.Write(appendTarget([]byte{5, command, 0}, t)); err != nil {
-		return target{}, s.down(err)
+		return target{}, s.down(broken(err))
 	}
 	var head [3]byte
 	_, err := io.ReadFull(c, head[:])
