@@ -77,8 +77,8 @@ func ParseRoute(text string) (Route, error) {
 
 func parseDevice(text string) (Route, error) {
 	name, query, asked := strings.Cut(text, "?")
-	if name == "" || strings.ContainsAny(name, "/ \t\x00") {
-		return Route{}, fmt.Errorf("route interface:%s: not the name of an interface", name)
+	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' }) {
+		return Route{}, fmt.Errorf("route interface:%q: not the name of an interface", name)
 	}
 	r := Route{kind: routeDevice, device: name}
 	if !asked {
