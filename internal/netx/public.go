@@ -3,7 +3,6 @@ package netx
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -39,7 +38,10 @@ func (p public) Dial(ctx context.Context, network, addr string) (net.Conn, error
 		return p.Network.Dial(ctx, network, addr)
 	}
 	addrs, err := p.Resolve(ctx, host)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoResolve):
+		return p.Network.Dial(ctx, network, addr)
+	case err != nil:
 		return fail(err)
 	}
 	return p.dialFirst(ctx, network, addr, port, addrs)
@@ -74,8 +76,8 @@ func (p public) dialFirst(ctx context.Context, network, addr, port string, addrs
 }
 
 // privateNames are the ends of names that are never found in public DNS, or that mean this machine or network (RFC 6761, 6762,
-// 8375, 9476; .internal by ICANN's resolution of 2024).
-var privateNames = []string{"localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa", "test", "invalid", "alt"}
+// 8375; .internal by ICANN's resolution of 2024).
+var privateNames = []string{"localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "private", "home.arpa"}
 
 // privateName reports whether a name means something on this machine or its network: a name without a dot, which is looked up
 // in local domains, one of privateNames, or one that the system's functions take for an IPv4 address in a form that netip does not
