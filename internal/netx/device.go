@@ -22,18 +22,49 @@ type Device struct {
 // the name servers that the system is set up for, as they often are not reached through this interface.
 func NewDevice(name string, dns netip.AddrPort, o Options) *Device {
 	d := &Device{Host: NewHost(o), name: name, dns: dns}
-	d.dialer.Control = d.control
+	d.dialer.Control = d.dialControl
 	d.dialer.Resolver = &net.Resolver{PreferGo: true, Dial: d.dialServer}
-	d.listen.Control = d.control
+	d.listen.Control = d.listenControl
 	d.listen.SetMultipathTCP(false) // its further paths are the system's choice
 	return d
 }
 
-// control binds a socket before it is used. addr is never a name.
-func (d *Device) control(network, addr string, c syscall.RawConn) error {
+// dialControl binds a socket that is about to connect to addr. Without an address of its own on the interface it would get that of
+// another, and so tell who we are elsewhere.
+func (d *Device) dialControl(network, addr string, c syscall.RawConn) error {
 	if err := d.allows(addr); err != nil {
 		return err
 	}
+	if err := d.bindSocket(network, c); err != nil {
+		return err
+	}
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return err
+	}
+	for _, own := range d.addrs() {
+		if own.Is4() == to.Addr().Unmap().Is4() && (own.IsLinkLocalUnicast() == to.Addr().IsLinkLocalUnicast() || own.Is4()) {
+			return nil
+		}
+	}
+	return d.down(errNoAddress)
+}
+
+// listenControl binds a socket that is about to listen on addr.
+func (d *Device) listenControl(network, addr string, c syscall.RawConn) error {
+	if err := d.allows(addr); err != nil {
+		return err
+	}
+	if err := d.bindSocket(network, c); err != nil {
+		return err
+	}
+	if len(d.addrs()) == 0 {
+		return d.down(errNoAddress)
+	}
+	return nil
+}
+
+func (d *Device) bindSocket(network string, c syscall.RawConn) error {
 	var err error
 	if outer := c.Control(func(fd uintptr) { err = bindToDevice(fd, network, d.name) }); outer != nil {
 		return outer
@@ -48,8 +79,11 @@ func (d *Device) down(err error) error {
 	return fmt.Errorf("%w: interface %s: %w", ErrRouteDown, d.name, err)
 }
 
-// errDeviceDown is the state of an interface.
-var errDeviceDown = errors.New("it is down")
+// States of an interface.
+var (
+	errDeviceDown = errors.New("it is down")
+	errNoAddress  = errors.New("it has no address")
+)
 
 // allows refuses loopback addresses, which are this machine's own and not behind any other interface: some systems would send
 // packets for them out.
@@ -161,7 +195,7 @@ func (d *Device) localOf(network, addr string) (string, error) {
 		}
 	}
 	if !best.IsValid() {
-		return "", d.down(errors.New("it has no address to listen on"))
+		return "", d.down(errNoAddress)
 	}
 	return net.JoinHostPort(best.String(), port), nil
 }
