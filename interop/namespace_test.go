@@ -4,13 +4,17 @@ package interop
 
 import (
 	"fmt"
+	"math/bits"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,19 +102,72 @@ func runIP(t *testing.T, cmd *exec.Cmd, lines []string) {
 	}
 }
 
-// sent returns how many packets an interface of the test's own namespace has sent.
-func sent(t *testing.T, device string) (packets int) {
+// capture counts what leaves by an interface of the test's own namespace.
+type capture struct {
+	socket int
+
+	mu      sync.Mutex
+	packets []string // what is no answer of the kernel's
+	answers int      // of the kernel's to packets for sockets that are closed: resets, unreachable ports
+}
+
+// watch starts a capture, which ends with the test.
+func watch(t *testing.T, device string) *capture {
 	t.Helper()
-	b, err := os.ReadFile("/proc/self/net/dev")
+	i, err := net.InterfaceByName(device)
 	must(t, err)
-	for line := range strings.Lines(string(b)) {
-		name, counters, ok := strings.Cut(line, ":")
-		if ok && strings.TrimSpace(name) == device {
-			_, err := fmt.Sscan(strings.Fields(counters)[9], &packets)
-			must(t, err)
-			return packets
+	all := bits.ReverseBytes16(unix.ETH_P_ALL)
+	c := &capture{}
+	c.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all))
+	must(t, err)
+	must(t, unix.Bind(c.socket, &unix.SockaddrLinklayer{Protocol: all, Ifindex: i.Index}))
+	must(t, unix.SetsockoptTimeval(c.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000}))
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		b := make([]byte, 2000)
+		for {
+			n, from, err := unix.Recvfrom(c.socket, b, 0)
+			if l, ok := from.(*unix.SockaddrLinklayer); err == nil && ok && l.Pkttype == unix.PACKET_OUTGOING {
+				c.note(b[:n])
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(done)
+		wg.Wait()
+		unix.Close(c.socket)
+	})
+	return c
+}
+
+func (c *capture) note(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(b) >= 20 && b[0]>>4 == 4 {
+		rest := b[min(len(b), int(b[0]&15)*4):]
+		unreachable := b[9] == unix.IPPROTO_ICMP && len(rest) > 0 && rest[0] == 3
+		reset := b[9] == unix.IPPROTO_TCP && len(rest) > 13 && rest[13]&4 != 0
+		if unreachable || reset {
+			c.answers++
+			return
 		}
 	}
-	t.Fatalf("there is no interface %s", device)
-	return 0
+	c.packets = append(c.packets, fmt.Sprintf("% x", b))
+}
+
+// left returns what has left since the last call, but for the kernel's answers, and how many of those there were. It leaves
+// the kernel a moment for what is under way.
+func (c *capture) left() (packets []string, answers int) {
+	time.Sleep(50 * time.Millisecond)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	packets, answers = c.packets, c.answers
+	c.packets, c.answers = nil, 0
+	return packets, answers
 }

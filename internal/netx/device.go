@@ -11,7 +11,11 @@ import (
 )
 
 // Device is one network interface of the machine. Every socket is bound to it, those that ask name servers too: while the
-// interface is gone or down all fails, and nothing ever leaves by another. It is safe for concurrent use.
+// interface is gone, down or without an address all fails, and nothing that we send leaves by another. It is safe for concurrent use.
+//
+// What no program can bind are the answers that the system itself gives to packets for sockets that are closed by then (TCP resets,
+// ICMP's unreachable ports): they take the system's routes. Where those lead elsewhere, a rule for the interface's address keeps
+// them on it, such as "ip rule add from ADDRESS lookup TABLE" with a table that has the interface's route alone.
 type Device struct {
 	*Host
 	name string
