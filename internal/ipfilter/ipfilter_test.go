@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -290,11 +291,14 @@ func TestBlockedRandom(t *testing.T) {
 
 // million is a list of a million ranges, none of which touches another.
 func million() []byte {
-	var b bytes.Buffer
+	b := make([]byte, 0, 60<<20)
 	for i := range uint32(1_000_000) {
-		fmt.Fprintf(&b, "Organisation number %d:%v-%v\n", i, addrOf4(i*4000), addrOf4(i*4000+1000))
+		b = strconv.AppendUint(append(b, "Organisation number "...), uint64(i), 10)
+		b = addrOf4(i * 4000).AppendTo(append(b, ':'))
+		b = addrOf4(i*4000 + 1000).AppendTo(append(b, '-'))
+		b = append(b, '\n')
 	}
-	return b.Bytes()
+	return b
 }
 
 func heap() uint64 {
