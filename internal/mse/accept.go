@@ -12,8 +12,11 @@ import (
 // plainHandshake is how a BitTorrent handshake begins (BEP 3).
 const plainHandshake = "\x13BitTorrent protocol"
 
-// maxDrain is more than is ever read, in bytes, after a handshake that failed.
-const maxDrain = 16 << 10
+// How many bytes are read at least and at most after a handshake that failed.
+const (
+	minDrain = 1 << 10
+	maxDrain = 16 << 10
+)
 
 // AcceptOptions says what an incoming connection may be.
 type AcceptOptions struct {
@@ -37,7 +40,7 @@ type Result struct {
 // or a wrapper while bytes are left that conn alone would not yield: see Bare.
 //
 // Accept neither sets deadlines nor closes conn: the caller does, also to end it early. A deadline is needed: after anything but a
-// valid handshake Accept says nothing and reads on, up to a random number of bytes below 16 KiB, so that whoever probes the
+// valid handshake Accept says nothing and reads on, up to a random number of bytes from 1 to 16 KiB, so that whoever probes the
 // listener sees neither when nor why it failed.
 func Accept(conn net.Conn, o AcceptOptions) (net.Conn, Result, error) {
 	c, r, err := accept(conn, o)
@@ -52,7 +55,7 @@ func Accept(conn net.Conn, o AcceptOptions) (net.Conn, Result, error) {
 
 // drain reads until the end, a deadline, or a random number of bytes.
 func drain(conn io.Reader) {
-	_, _ = io.CopyN(io.Discard, conn, int64(randomInt(maxDrain)))
+	_, _ = io.CopyN(io.Discard, conn, int64(minDrain+randomInt(maxDrain-minDrain+1)))
 }
 
 func accept(conn net.Conn, o AcceptOptions) (net.Conn, Result, error) {

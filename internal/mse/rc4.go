@@ -13,16 +13,22 @@ const dropped = 1024
 // stream is one direction of an encrypted connection.
 type stream struct{ *rc4.Cipher }
 
+// newRC4 returns the key stream of a key of 1 to 256 bytes, from its beginning.
+func newRC4(key []byte) *stream {
+	c, err := rc4.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	return &stream{c}
+}
+
 // newStream returns the key stream of one direction, keyA from A to B and keyB from B to A.
 func newStream(name string, secret []byte, key ident.V1) *stream {
 	k := hash(name, secret, key[:])
-	c, err := rc4.NewCipher(k[:])
-	if err != nil {
-		panic(err) // 20 bytes are a key
-	}
+	s := newRC4(k[:])
 	var drop [dropped]byte
-	c.XORKeyStream(drop[:], drop[:])
-	return &stream{c}
+	s.XORKeyStream(drop[:], drop[:])
+	return s
 }
 
 // readFull fills b and decrypts it.
