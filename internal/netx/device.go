@@ -178,6 +178,15 @@ func (d *Device) ListenPacket(ctx context.Context, network, addr string) (net.Pa
 	return d.Host.ListenPacket(ctx, network, addr)
 }
 
+// ListenPacketShared implements PacketSharer.
+func (d *Device) ListenPacketShared(ctx context.Context, network, addr string) (net.PacketConn, error) {
+	addr, err := d.localOf(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return d.Host.ListenPacketShared(ctx, network, addr)
+}
+
 // localOf returns where to listen. Where a bound socket still takes what comes in by other interfaces, it listens on an address
 // that the interface has, one that is no link-local one if it can be.
 func (d *Device) localOf(network, addr string) (string, error) {
