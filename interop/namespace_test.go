@@ -102,7 +102,7 @@ func runIP(t *testing.T, cmd *exec.Cmd, lines []string) {
 	}
 }
 
-// capture counts what leaves by an interface of the test's own namespace.
+// capture counts what leaves by an interface of the test's own namespace, but for ARP, by which the kernel keeps its neighbours known.
 type capture struct {
 	socket int
 
@@ -128,7 +128,8 @@ func watch(t *testing.T, device string) *capture {
 		b := make([]byte, 2000)
 		for {
 			n, from, err := unix.Recvfrom(c.socket, b, 0)
-			if l, ok := from.(*unix.SockaddrLinklayer); err == nil && ok && l.Pkttype == unix.PACKET_OUTGOING {
+			l, ok := from.(*unix.SockaddrLinklayer)
+			if err == nil && ok && l.Pkttype == unix.PACKET_OUTGOING && l.Protocol != bits.ReverseBytes16(unix.ETH_P_ARP) {
 				c.note(b[:n])
 			}
 			select {
