@@ -31,7 +31,7 @@ func (p *proxy) open(ctx context.Context, talk func(net.Conn) error) (net.Conn, 
 	if err != nil {
 		return nil, timely(ctx, p.down(err))
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	err = talk(c)
 	if !stop() && err == nil {
 		err = ctx.Err() // the deadline of the past is set, or will be

@@ -326,6 +326,7 @@ var faults = []struct {
 	{"endless header", "http://", proxytest.Requested, "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 5000), true, "no HTTP proxy", false},
 	{"wants a password", "http://", proxytest.Requested, "HTTP/1.1 407 x\r\n\r\n", true, "wants a user and a password", false},
 	{"refuses the password", "http://u:p@", proxytest.Requested, "HTTP/1.1 407 x\r\n\r\n", true, "refuses our user or password", false},
+	{"refuses the password as a server would", "http://u:p@", proxytest.Requested, "HTTP/1.1 401 x\r\n\r\n", true, "refuses our user or password", false},
 	{"forbids", "http://", proxytest.Requested, "HTTP/1.1 403 x\r\nContent-Length: 1000\r\n\r\n", true, "the proxy says: 403 Forbidden", true},
 	{"redirects", "http://", proxytest.Requested, "HTTP/1.1 302 x\r\nLocation: http://192.0.2.9/\r\n\r\n", true, "the proxy says: 302", true},
 }
