@@ -90,9 +90,9 @@ ExitPolicy accept *:*
 ExitPolicyRejectPrivate 0
 ServerDNSResolvConfFile %[1]s/resolv.conf
 ServerDNSDetectHijacking 0
-V3AuthVotingInterval 20
-V3AuthVoteDelay 4
-V3AuthDistDelay 4
+V3AuthVotingInterval 10
+V3AuthVoteDelay 2
+V3AuthDistDelay 2
 TestingV3AuthInitialVotingInterval 5
 TestingV3AuthInitialVoteDelay 2
 TestingV3AuthInitialDistDelay 2
