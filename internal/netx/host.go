@@ -84,13 +84,9 @@ func (l listener) Accept() (net.Conn, error) {
 	return asStream(c), nil
 }
 
-// ListenPacket implements Network.
+// ListenPacket implements Network. On Linux the connection is a PacketConn.
 func (h *Host) ListenPacket(ctx context.Context, network, addr string) (net.PacketConn, error) {
-	addr, err := h.local(addr)
-	if err != nil {
-		return nil, err
-	}
-	return h.listen.ListenPacket(ctx, network, addr)
+	return h.listenPacket(ctx, h.listen, network, addr)
 }
 
 // local puts the bound address into addr in place of none or the unspecified one. Any other address is refused.

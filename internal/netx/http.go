@@ -16,6 +16,9 @@ type HTTPOptions struct {
 	HeaderTimeout  time.Duration // from the sent request to the response's header; default 30 s
 	ConnsPerHost   int           // connections to one server, idle or not; default no limit
 	ReadBufferSize int           // bytes per connection; default 4 KiB
+	// PublicOnly is for URLs that strangers have written, such as a torrent's web seeds: what leads to this machine or to a private
+	// network, at first or by a redirect, fails with ErrNotPublic.
+	PublicOnly bool
 }
 
 // Bounds of every client.
@@ -41,6 +44,9 @@ func HTTPClient(n Network, o HTTPOptions) *http.Client {
 	}
 	if o.HeaderTimeout == 0 {
 		o.HeaderTimeout = 30 * time.Second
+	}
+	if o.PublicOnly {
+		n = public{n}
 	}
 	return &http.Client{
 		Transport: &roundTripper{

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin && !windows
+
+package netx
+
+import "errors"
+
+func setDontFragment(uintptr, int) error { return errors.ErrUnsupported }
