@@ -52,6 +52,9 @@ func (f *Filter) Credible() bool { return f.Estimate() <= 7000 }
 // Estimate returns about how many addresses the set has.
 func (f *Filter) Estimate() float64 {
 	const m = 8.0 * float64(len(f))
+	if f.ones() == 0 {
+		return 0
+	}
 	zeros := max(1, min(m-1, m-float64(f.ones())))
 	return math.Log(zeros/m) / (2 * math.Log(1-1/m))
 }
