@@ -58,7 +58,7 @@ type Core struct {
 	tid     [4]byte
 	issued  [tokenLength]byte
 	scratch [1600]byte
-	nodes   [K]krpc.Node
+	nodes   [2 * K]krpc.Node
 }
 
 // Count is how many messages went one way, and their bytes without the headers of IP and UDP.

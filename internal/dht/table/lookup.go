@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	alpha         = 5                // queries of one look-up under way that are not slow
+	alpha         = 6                // queries of one look-up under way that are not slow
 	maxCandidates = 100              // of one look-up
+	perTeller     = 3                // of these, of nodes that one other has named
+	maxInsecure   = 3 * K            // of the candidates, whose ids do not fit their addresses
 	discredit     = 4                // nodes named by one other that do not answer, while none does, until the rest is not asked
 	patience      = 20 * time.Second // how long a look-up waits for the first answer
 	maxWrites     = K + K/2          // nodes at which something is stored
@@ -65,13 +67,13 @@ type candidate struct {
 	krpc.Node
 	phase  phase
 	secure bool
-	teller int16 // index of who told of it first, or -1 once another has too
+	by     [2]int16 // indices of those who named it first; 0 is our own table, -1 nobody
 	token  []byte
 	seq    int64 // of what it holds (BEP 44), -1 if nothing
 }
 
-// teller counts what became of the nodes that one node named.
-type teller struct{ answered, failed int }
+// teller counts what became of the secure nodes that one node named.
+type teller struct{ flying, answered, slow, failed int }
 
 // Start begins a look-up. out takes its first queries.
 func (c *Core) Start(now time.Duration, l *Lookup, out *Out) {
@@ -88,7 +90,7 @@ func (c *Core) start(now time.Duration, l *Lookup) {
 		l.add(c, n, 0)
 	}
 	l.Seeds = nil
-	near := c.table.closest(nil, l.Target, 2*K, func(e *entry) bool { return e.fails < 2 })
+	near := c.table.mixed(nil, l.Target, 2*K, func(e *entry) bool { return e.fails < 2 })
 	for _, n := range near {
 		l.add(c, n, 0)
 	}
@@ -135,20 +137,64 @@ func (l *Lookup) add(c *Core, n krpc.Node, teller int) {
 		return 1
 	})
 	if found && n.ID != (krpc.ID{}) || l.known(n) {
-		if found && l.candidates[at].Node == n && l.candidates[at].teller > 0 && int(l.candidates[at].teller) != teller {
-			l.candidates[at].teller = -1
+		if found && l.candidates[at].Node == n {
+			l.candidates[at].back(teller)
 		}
 		return
 	}
 	if len(l.candidates) == maxCandidates {
-		last := &l.candidates[maxCandidates-1]
-		if at == maxCandidates || last.phase == asked || last.phase == slow {
+		i := l.least()
+		if i < 0 || i == maxCandidates-1 && at == maxCandidates {
 			return
 		}
-		l.candidates = l.candidates[:maxCandidates-1]
+		l.candidates = slices.Delete(l.candidates, i, i+1)
+		if i < at {
+			at--
+		}
 	}
-	x := candidate{Node: n, teller: int16(teller), secure: n.ID.Secure(n.Addr.Addr()), seq: -1}
+	x := candidate{Node: n, by: [2]int16{int16(teller), -1}, secure: n.ID.Secure(n.Addr.Addr()), seq: -1}
 	l.candidates = slices.Insert(l.candidates, at, x)
+}
+
+// back notes that another node has named the candidate too.
+func (x *candidate) back(teller int) {
+	if x.phase == known && x.by[1] < 0 && int(x.by[0]) != teller {
+		x.by[1] = int16(teller)
+	}
+}
+
+// count calls f with the tellers of a secure candidate.
+func (l *Lookup) count(x *candidate, f func(t *teller)) {
+	for _, i := range x.by {
+		if i > 0 && x.secure {
+			f(&l.tellers[i])
+		}
+	}
+}
+
+// least returns the candidate that matters least of those not asked yet: one too many of the insecure, one that is not to be trusted, or
+// the farthest; or one that has failed. It is -1 if there is none to give up.
+func (l *Lookup) least() int {
+	far, insecure, farInsecure := -1, 0, -1
+	for i := range slices.Backward(l.candidates) {
+		x := &l.candidates[i]
+		if x.phase == failed || x.phase == known && !l.trusted(x) {
+			return i
+		}
+		if !x.secure {
+			insecure++
+		}
+		if x.phase == known {
+			far = max(far, i)
+			if !x.secure {
+				farInsecure = max(farInsecure, i)
+			}
+		}
+	}
+	if insecure > maxInsecure && farInsecure >= 0 {
+		return farInsecure
+	}
+	return far
 }
 
 // known reports whether the address is a candidate's already.
@@ -159,13 +205,27 @@ func (l *Lookup) known(n krpc.Node) bool {
 	})
 }
 
-// trusted reports whether a candidate may be asked.
+// trusted reports whether a candidate may be asked: one of those who named it has not named too many that do not answer.
 func (l *Lookup) trusted(x *candidate) bool {
-	if x.teller <= 0 {
-		return true
+	for _, i := range x.by {
+		if i < 0 {
+			continue
+		}
+		if t := &l.tellers[i]; i == 0 || t.answered > 0 || t.failed+t.slow < discredit {
+			return true
+		}
 	}
-	t := l.tellers[x.teller]
-	return t.answered > 0 || t.failed < discredit
+	return false
+}
+
+// crowded reports whether enough of what each that named a candidate has named is being asked now.
+func (l *Lookup) crowded(x *candidate) bool {
+	for _, i := range x.by {
+		if i == 0 || i > 0 && l.tellers[i].flying < perTeller {
+			return false
+		}
+	}
+	return true
 }
 
 // head calls visit with the candidates that matter, closest first: until K secure ones, and between them up to K others. Those that are
@@ -212,7 +272,7 @@ func (l *Lookup) step(c *Core, now time.Duration) {
 		switch x.phase {
 		case known:
 			open++
-			if l.flying < alpha {
+			if l.flying < alpha && !l.crowded(x) {
 				l.ask(c, now, x)
 			}
 		case asked:
@@ -235,6 +295,7 @@ func (l *Lookup) ask(c *Core, now time.Duration, x *candidate) {
 	if c.ask(now, x.Node, &m, l) {
 		x.phase = asked
 		l.flying++
+		l.count(x, func(t *teller) { t.flying++ })
 		l.result.Asked++
 	}
 }
@@ -260,8 +321,10 @@ func (l *Lookup) find(n krpc.Node) *candidate {
 func (l *Lookup) leave(x *candidate) {
 	if x.phase == asked {
 		l.flying--
+		l.count(x, func(t *teller) { t.flying-- })
 	} else {
 		l.late--
+		l.count(x, func(t *teller) { t.slow-- })
 	}
 }
 
@@ -271,6 +334,7 @@ func (l *Lookup) slow(c *Core, now time.Duration, q *query) {
 		l.leave(x)
 		l.late++
 		x.phase = slow
+		l.count(x, func(t *teller) { t.slow++ })
 		l.step(c, now)
 	}
 }
@@ -286,9 +350,7 @@ func (l *Lookup) failed(c *Core, now time.Duration, q *query) {
 
 func (l *Lookup) lose(x *candidate) {
 	x.phase = failed
-	if x.teller > 0 {
-		l.tellers[x.teller].failed++
-	}
+	l.count(x, func(t *teller) { t.failed++ })
 }
 
 // answered implements asker.
@@ -315,8 +377,8 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 // rename gives a candidate the id that it really has.
 func (l *Lookup) rename(c *Core, x *candidate, id krpc.ID) *candidate {
 	n := krpc.Node{ID: id, Addr: x.Addr}
-	if x.ID != (krpc.ID{}) && x.teller > 0 {
-		l.tellers[x.teller].failed++
+	if x.ID != (krpc.ID{}) {
+		l.count(x, func(t *teller) { t.failed++ })
 	}
 	l.candidates = slices.DeleteFunc(l.candidates, func(o candidate) bool { return o.Node == x.Node })
 	l.add(c, n, 0)
@@ -330,9 +392,7 @@ func (l *Lookup) take(c *Core, now time.Duration, x *candidate, m *krpc.Message)
 	if m.HasSeq {
 		x.seq = m.Seq
 	}
-	if x.teller > 0 {
-		l.tellers[x.teller].answered++
-	}
+	l.count(x, func(t *teller) { t.answered++ })
 	l.result.Answered++
 	from := x.Addr
 	l.tellers = append(l.tellers, teller{})
@@ -358,6 +418,15 @@ func (l *Lookup) finish(c *Core, now time.Duration) {
 		}
 	})
 	if l.Write != nil {
+		slices.SortStableFunc(targets, func(a, b candidate) int { // BEP 42: those whose ids fit come first
+			switch {
+			case a.secure == b.secure:
+				return 0
+			case a.secure:
+				return -1
+			}
+			return 1
+		})
 		for _, x := range targets {
 			if l.writing == maxWrites || len(x.token) == 0 {
 				continue

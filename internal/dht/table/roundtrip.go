@@ -10,7 +10,7 @@ type roundTrips struct {
 }
 
 const (
-	firstGuess = 400 * time.Millisecond
+	firstGuess = 250 * time.Millisecond
 	minSlow    = 30 * time.Millisecond
 	maxSlow    = 2 * time.Second
 	minDead    = 1500 * time.Millisecond
@@ -38,7 +38,7 @@ func (r *roundTrips) slow(known time.Duration) time.Duration {
 	if r.n == 0 {
 		return firstGuess
 	}
-	return min(max(r.q+r.q/4, minSlow), maxSlow)
+	return min(max(r.q, minSlow), maxSlow)
 }
 
 // dead returns after what time a query counts as lost.

@@ -87,7 +87,7 @@ func (c *Core) compact(now time.Duration, ipv6 bool, target krpc.ID, buf []byte)
 		}
 	}
 	nodes = buf
-	for _, n := range of.table.closest(c.nodes[:0], target, K, good(now)) {
+	for _, n := range of.table.mixed(c.nodes[:0], target, K, good(now)) {
 		nodes = krpc.AppendNode(nodes, n)
 	}
 	return nodes[len(nodes):], nodes

@@ -344,6 +344,21 @@ func (t *Table) closest(dst []krpc.Node, target krpc.ID, n int, keep func(*entry
 	return dst
 }
 
+// mixed is closest with at most half of the nodes insecure, so that ids made up for a place do not take all of it.
+func (t *Table) mixed(dst []krpc.Node, target krpc.ID, n int, keep func(*entry) bool) []krpc.Node {
+	base := len(dst)
+	dst = t.closest(dst, target, n, func(e *entry) bool { return e.secure && keep(e) })
+	var buf [K]krpc.Node
+	for _, x := range t.closest(buf[:0], target, n/2, func(e *entry) bool { return !e.secure && keep(e) }) {
+		at := len(dst)
+		for at > base && krpc.Closer(target, x.ID, dst[at-1].ID) {
+			at--
+		}
+		dst = slices.Insert(dst, at, x)
+	}
+	return dst[:min(len(dst), base+n)]
+}
+
 // good returns whether nodes may be named to others at a time.
 func good(now time.Duration) func(*entry) bool {
 	return func(e *entry) bool { return e.fails == 0 && now-e.seen < goodForAnswer }
