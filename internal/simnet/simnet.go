@@ -3,13 +3,15 @@
 // A Net has hosts; each Host is a netx.Network with one address behind one Link. Bandwidth, latency, loss, partitions
 // and the death of hosts are modelled; every byte and packet takes the time that the links on its way would take:
 //
-//	sender → its uplink (serialised, fair between flows) → latency of both links, loss → receiver's downlink → receiver
+//	sender → its uplink (serialised, fair between flows unless it has a Queue) → latency of both links, loss →
+//	receiver's downlink (likewise) → receiver
 //
 // Nothing here starts a goroutine of its own: one timer drives all events, and all state is guarded by one mutex. So a
 // bubble ends when the code under test ends. The same seed and the same order of calls give the same losses.
 //
 // Streams are a simple TCP: slow start, back-off when the receiver's downlink is congested (as if by ECN) or a packet is
-// lost, retransmission, a receive window, half-close and resets. Acknowledgements take time but no bandwidth.
+// lost, retransmission, a receive window, half-close and resets. Acknowledgements take time but no bandwidth. Where a link has a
+// Queue, they fill it and halve their window once in a round trip for what it drops.
 package simnet
 
 import (
@@ -31,6 +33,11 @@ type Link struct {
 	Latency  time.Duration // one way, between the host and the core: a round trip is 2·(a.Latency+b.Latency)
 	Jitter   time.Duration // up to this much more for each packet; datagrams overtake one another by it
 	Loss     float64       // probability that a packet of up to 1500 bytes is lost on this link, in either direction
+
+	// Queue makes each direction with a rate one queue of so many bytes for all flows, first in first out, that drops what does
+	// not fit, as a modem's. Without it the flows have queues of their own and take turns, the sender's wait in its sockets, and
+	// streams are told of congestion.
+	Queue int
 }
 
 // Net is one network. Make it and use it inside the same bubble.
@@ -56,8 +63,8 @@ func (n *Net) Host(addr netip.Addr, link Link) *Host {
 	addr = addr.Unmap()
 	h := &Host{net: n, addr: addr, link: link, nextPort: firstPort,
 		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, streams: map[tuple]*stream{}}
-	h.up = pipe{net: n, rate: link.Up}
-	h.down = pipe{net: n, rate: link.Down}
+	h.up = pipe{net: n, rate: link.Up, limit: link.Queue}
+	h.down = pipe{net: n, rate: link.Down, limit: link.Queue}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.hosts[addr] != nil || addr.IsUnspecified() || addr.IsLoopback() {
@@ -162,7 +169,7 @@ func (h *Host) Kill() {
 func (h *Host) SetLink(l Link) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.link, h.up.rate, h.down.rate = l, l.Up, l.Down
+	h.link, h.up.rate, h.down.rate, h.up.limit, h.down.limit = l, l.Up, l.Down, l.Queue, l.Queue
 }
 
 // Resolve implements netx.Network with the names that the Net was given. It takes no time.

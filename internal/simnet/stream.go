@@ -40,7 +40,8 @@ type stream struct {
 	inflight   int    // bytes sent and not acknowledged
 	cwnd       int
 	fast       bool          // slow start
-	calm       time.Duration // no second back-off before this time
+	calm       time.Duration // no second back-off before this time,
+	recovery   int           // or where a link has a Queue, for a segment before this one
 	finWanted  bool
 	finSent    bool
 	finAcked   bool
@@ -90,19 +91,40 @@ func (s *stream) rate() int64 {
 	return up
 }
 
-// window returns how many bytes may be on their way or unread: twice the product of bandwidth and round trip, within bounds.
+// queue returns how many bytes the links' queues hold, 0 if they have none.
+func (s *stream) queue() int {
+	n := 0
+	if s.host.link.Up > 0 {
+		n += s.host.link.Queue
+	}
+	if s.peer.host.link.Down > 0 {
+		n += s.peer.host.link.Queue
+	}
+	return n
+}
+
+// segment returns how many bytes of the stream travel as one: those of a packet where there is a queue to fill.
+func (s *stream) segment() int {
+	if s.queue() > 0 {
+		return mtu - header
+	}
+	return segment(s.rate())
+}
+
+// window returns how many bytes may be on their way or unread: twice the product of bandwidth and round trip and what queues hold,
+// within bounds.
 func (s *stream) window() int {
 	rate := s.rate()
 	if rate == 0 {
 		rate = 1 << 30
 	}
-	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow), maxWindow))
+	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow)+2*float64(s.queue()), maxWindow))
 }
 
 // pump sends what the windows allow. No more than two segments wait in the host's own uplink: the rest stays where
 // Write feels it.
 func (s *stream) pump() {
-	size := segment(s.rate())
+	size := s.segment()
 	for s.err == nil && s.uplinked < 2 && len(s.out) > 0 && s.inflight < s.cwnd && s.inflight+s.peer.unread < s.window() {
 		n := min(size, len(s.out))
 		seg := &segmentData{seq: s.seq, data: append([]byte(nil), s.out[:n]...)}
@@ -152,21 +174,33 @@ func (s *stream) lost(seg *segmentData) {
 		s.cwnd = 2 * mtu
 	}
 	seg.tries++
-	s.backOff(0.5)
+	queue := s.queue() > 0
+	if !queue {
+		s.backOff(0.5)
+	}
 	s.net.after(wait, func() {
-		if s.err == nil {
-			s.transmit(seg)
+		if s.err != nil {
+			return
 		}
+		if queue && seg.seq >= s.recovery { // it is known only now
+			s.recovery = s.seq
+			s.shrink(0.5)
+		}
+		s.transmit(seg)
 	})
 }
 
 // backOff shrinks the congestion window, at most once in a round trip.
 func (s *stream) backOff(by float64) {
 	if now := s.net.now(); now >= s.calm {
-		s.cwnd = max(2*mtu, int(float64(s.cwnd)*by))
-		s.fast = false
+		s.shrink(by)
 		s.calm = now + s.rtt()
 	}
+}
+
+func (s *stream) shrink(by float64) {
+	s.cwnd = max(2*mtu, int(float64(s.cwnd)*by))
+	s.fast = false
 }
 
 // receive takes a segment off the wire.
