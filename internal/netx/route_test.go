@@ -65,7 +65,6 @@ func TestParseRoute(t *testing.T) {
 		"socks4://us:secret@h:1":         "",
 		"https://us:secret@h:1":          "",
 		"sokcs5://us:secret@h:1":         "",
-		"us:secret@socks5://h:1":         "",
 		"us:secret@h:1080":               "",
 		"tun0":                           "",
 		"socks5:h:1080":                  "",
