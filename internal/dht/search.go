@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 
 	"shoal/internal/dht/krpc"
 	"shoal/internal/dht/table"
@@ -14,7 +15,10 @@ import (
 // ErrNoNodes tells that no node answered.
 var ErrNoNodes = errors.New("no DHT node answers")
 
-const maxFound = 2000 // peers that one search reports
+const (
+	maxFound = 2000        // peers that one search reports
+	grace    = time.Second // how long a family that knows nobody holds up one that has its answers
+)
 
 // search is look-ups that run for one caller, one for each name and family.
 type search struct {
@@ -106,9 +110,12 @@ func (s *search) run(ctx context.Context, found func([]netip.AddrPort)) ([]table
 			l.core.Start(n.now(), l.lookup, &n.out)
 		}
 	})
+	var late <-chan time.Time
 	for {
 		select {
 		case <-s.wake:
+		case <-late:
+			n.inbox.call(s.giveUp)
 		case <-ctx.Done():
 			n.inbox.call(s.stop)
 			return nil, ctx.Err()
@@ -127,6 +134,19 @@ func (s *search) run(ctx context.Context, found func([]netip.AddrPort)) ([]table
 		}
 		if left == 0 {
 			return results, nil
+		}
+		if nodes, _ := answered(results); nodes > 0 && late == nil {
+			late = time.After(grace)
+		}
+	}
+}
+
+// giveUp ends the look-ups that know nobody to ask, such as those of a family that the host does not have. It is called by the loop.
+func (s *search) giveUp() {
+	for _, l := range s.lookups {
+		if l.core.Idle(l.lookup) {
+			l.core.Stop(l.lookup)
+			l.lookup.Done(table.Result{})
 		}
 	}
 }

@@ -104,6 +104,11 @@ func (c *Core) Stop(l *Lookup) {
 	c.drop(l)
 }
 
+// Idle reports whether a look-up waits because it knows nobody to ask.
+func (c *Core) Idle(l *Lookup) bool {
+	return !l.ended && l.flying == 0 && l.late == 0 && l.writing == 0 && l.result.Answered == 0
+}
+
 func (c *Core) drop(l *Lookup) {
 	c.lookups = slices.DeleteFunc(c.lookups, func(o *Lookup) bool { return o == l })
 }
