@@ -15,7 +15,7 @@ import (
 const (
 	interval    = 15 * time.Minute // between announces
 	shortest    = time.Minute      // between two, when the torrent is in need of peers or something went wrong
-	alonePause  = 5 * time.Second  // after nobody answered; doubled each time, up to shortest
+	alonePause  = 5 * time.Second  // after nobody answered, or no peer was found; doubled each time
 	enoughNodes = table.K          // at which a peer is to be stored, or the next announce comes sooner
 )
 
@@ -101,31 +101,45 @@ func (f *finder) Announce(ctx context.Context, t discovery.Torrent, found func([
 		found(batch)
 	})
 	nodes, written := answered(results)
-	f.settle(peers, nodes, port == 0 || written >= enoughNodes, err)
+	f.settle(outcome{nodes: nodes, peers: peers, stored: port == 0 || written >= enoughNodes, hungry: peers == 0 && !seed}, err)
+}
+
+// outcome is what an announce came to.
+type outcome struct {
+	nodes, peers int
+	stored       bool // at enough nodes, or it was not to be
+	hungry       bool // no peer was found for a torrent that needs some
 }
 
 // settle notes how an announce ended, and when the next one is due.
-func (f *finder) settle(peers, nodes int, stored bool, err error) {
+func (f *finder) settle(o outcome, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
 	s := &f.status
-	s.Working, s.Message = err == nil && nodes > 0, ""
+	s.Working, s.Message = err == nil && o.nodes > 0, ""
 	switch {
 	case err != nil:
 		s.Message = err.Error()
 		f.pause = shortest
-	case nodes == 0:
+	case o.nodes == 0:
 		s.Message = ErrNoNodes.Error()
 		f.pause = min(max(2*f.pause, alonePause), shortest)
 	default:
-		s.Last, s.Peers = now, peers
-		if stored {
-			f.pause = interval
-		} else {
-			f.pause = min(max(2*f.pause, shortest), interval) // the network is small, or we have only begun to know it
-		}
+		s.Last, s.Peers = now, o.peers
+		f.pause = o.next(f.pause)
 	}
 	f.next = now.Add(f.pause - rand.N(f.pause/10))
 	s.Next = f.next
+}
+
+// next returns when the next announce is due after one that reached nodes, given the pause before.
+func (o outcome) next(pause time.Duration) time.Duration {
+	switch {
+	case o.hungry:
+		return min(max(2*pause, alonePause), interval) // whoever has it may be about to come
+	case o.stored:
+		return interval
+	}
+	return min(max(2*pause, shortest), interval) // the network is small, or we have only begun to know it
 }
