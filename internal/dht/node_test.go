@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,16 +171,16 @@ func TestRestartNeedsNoRouter(t *testing.T) {
 		defer func() { stopAll(all) }()
 		state := filepath.Join(t.TempDir(), "dht")
 		host := w.net.Host(w.addr(), link)
-		asked := 0
+		var asked atomic.Int32
 		cfg := Config{State: state, Bootstrap: func(context.Context) []netip.AddrPort {
-			asked++
+			asked.Add(1)
 			return []netip.AddrPort{all[0].addr}
 		}}
 		m := w.start(host, cfg)
 		time.Sleep(2 * time.Minute)
 		before := m.Status().Families[0]
-		if asked != 1 || before.Nodes < 10 {
-			t.Fatalf("asked the routers %d times; %+v", asked, before)
+		if asked.Load() != 1 || before.Nodes < 10 {
+			t.Fatalf("asked the routers %d times; %+v", asked.Load(), before)
 		}
 		if err := m.stop(); err != nil {
 			t.Fatal(err)
@@ -187,8 +188,8 @@ func TestRestartNeedsNoRouter(t *testing.T) {
 		m = w.start(host, cfg)
 		time.Sleep(time.Minute)
 		after := m.Status().Families[0]
-		if asked != 1 || after.Nodes < 10 || after.ID != before.ID {
-			t.Errorf("asked the routers %d times; %+v after %+v", asked, after, before)
+		if asked.Load() != 1 || after.Nodes < 10 || after.ID != before.ID {
+			t.Errorf("asked the routers %d times; %+v after %+v", asked.Load(), after, before)
 		}
 		m.stop()
 	})

@@ -108,6 +108,13 @@ func network(seed uint64, n int, insecure float64) *crowd {
 	return c
 }
 
+// check looks at every node.
+func (c *crowd) check(t *testing.T) {
+	for _, n := range c.nodes {
+		n.Core.check(t)
+	}
+}
+
 func (c *crowd) roundTrips() []time.Duration {
 	var all []time.Duration
 	for range 10000 {
@@ -137,6 +144,7 @@ func TestCrowdLookups(t *testing.T) {
 	if float64(o.found) < 0.95*float64(lookups) {
 		t.Errorf("after half has vanished, %d of %d are found", o.found, lookups)
 	}
+	c.check(t)
 }
 
 func TestCrowdOfLiars(t *testing.T) {
@@ -153,6 +161,7 @@ func TestCrowdOfLiars(t *testing.T) {
 			if float64(o.found) < 0.95*float64(lookups) {
 				t.Errorf("%d of %d are found", o.found, lookups)
 			}
+			c.check(t)
 		})
 	}
 }
@@ -212,6 +221,7 @@ func TestCrowdIdles(t *testing.T) {
 	if worst > 1000 {
 		t.Errorf("a node has %.0f bytes a second one way", worst)
 	}
+	c.check(t)
 	if nodes/float64(n) < 30 {
 		t.Errorf("tables have %.0f nodes", nodes/float64(n))
 	}
