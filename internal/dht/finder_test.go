@@ -42,7 +42,7 @@ func TestFinderKeepsToItsPace(t *testing.T) {
 		all := w.network(20)
 		defer stopAll(all)
 		f := all[3].Finder()
-		tor := torrent{ident.InfoHash{V1: ident.V1{4}}, 5000, 1}
+		hungry, tor := torrent{ident.InfoHash{V1: ident.V1{5}}, 5000, 1}, torrent{ident.InfoHash{V1: ident.V1{4}}, 5000, 0}
 		wait := func() time.Duration {
 			at, ok := f.Next()
 			if !ok {
@@ -53,6 +53,12 @@ func TestFinderKeepsToItsPace(t *testing.T) {
 		run := func() { f.Announce(t.Context(), tor, func([]discovery.Peer) {}) }
 		if d := wait(); d > 0 {
 			t.Errorf("the first announce in %v", d)
+		}
+		for i := range 4 {
+			f.Announce(t.Context(), hungry, func([]discovery.Peer) {})
+			if d, want := wait(), 5*time.Second<<i; d < want*8/10 || d > want {
+				t.Errorf("after %d that found nobody, the next announce in %v", i+1, d)
+			}
 		}
 		run()
 		if d := wait(); d < 13*time.Minute || d > 15*time.Minute {
