@@ -27,20 +27,22 @@ const (
 // late comers get their share: a decrease in proportion to the window, slow start that ends by delay, and slow-downs now and
 // then, in which the queue empties and all who use it see the true base delay. It yields to whatever fills the queue.
 type ledbat struct {
-	window    float64 // bytes that may be in flight
-	threshold float64 // of slow start
-	starting  bool    // slow start
-	probed    bool    // slow start has ended by delay or loss once
-	crowded   time.Duration
+	window    float64       // bytes that may be in flight
+	threshold float64       // of slow start
+	starting  bool          // slow start
+	probed    bool          // slow start has ended by delay or loss once
+	hold      time.Duration // until when the queue is that of slow start's own bursts
+	crowded   time.Duration // when there was last a loss, or a queue that others must have made
 
 	round   uint32 // the transmission that ends the current round trip
 	samples int    // of this round trip
 	least   time.Duration
 
 	slowing bool          // a slow-down is on
-	saved   float64       // the window before it
+	saved   float64       // the window to return to after it
 	until   time.Duration // when it ends
 	next    time.Duration // when the next one begins
+	counted time.Duration // until when what arrives is added to saved; only in the first one
 }
 
 // news is what an acknowledgement tells.
@@ -65,28 +67,30 @@ func (l *ledbat) target(mss int) time.Duration {
 
 // acked takes an acknowledgement.
 func (l *ledbat) acked(n *news, r *roundTrip) {
-	if l.slowing {
-		if n.now < l.until {
-			return
-		}
-		l.slowing = false
-		l.starting, l.threshold = true, l.saved
-		l.next = n.now + slowDownPeriod
+	if l.slowing && !l.slow(n) {
+		return
 	}
 	target := l.target(n.mss)
 	excess := float64(n.delay)/float64(target) - 1
-	if excess > 1 {
-		l.crowded = n.now
-	}
 	bytes, packet := float64(n.bytes), float64(n.mss)
 	switch {
 	case l.starting:
-		if l.window >= l.threshold || l.queueLasts(n) {
-			l.leave(n.now, r)
-		} else if n.full {
+		switch {
+		case l.window >= l.threshold:
+			l.starting, l.hold = false, n.now+2*r.smooth
+		case !l.probed && l.queueLasts(n):
+			// The line is full, so that what arrives in a round trip is what it carries.
+			l.slowDown(n.now, n.mss, r)
+			l.saved, l.counted = 0, n.now+r.least
+			return
+		case n.full:
 			l.window += bytes
 		}
+	case n.now < l.hold:
 	case excess > 0:
+		if excess > 1 {
+			l.crowded = n.now
+		}
 		l.window += packet*bytes/l.window*gain(r) - min(bytes*excess, bytes/2)
 	case n.full:
 		l.window += packet * bytes / l.window * gain(r)
@@ -102,7 +106,7 @@ func (l *ledbat) acked(n *news, r *roundTrip) {
 
 // queueLasts reports whether the first packets of a round trip have met a queue: later ones meet that of their own burst.
 func (l *ledbat) queueLasts(n *news) bool {
-	if int32(n.arrived-l.round) >= 0 {
+	if int32(n.arrived-l.round) > 0 {
 		l.round, l.samples, l.least = n.sent, 0, n.delay
 	}
 	l.samples++
@@ -115,21 +119,25 @@ func gain(r *roundTrip) float64 {
 	return 1 / min(16, math.Ceil(2*float64(leastTarget+moreTarget)/float64(max(r.least, time.Millisecond))))
 }
 
-// leave ends slow start.
-func (l *ledbat) leave(now time.Duration, r *roundTrip) {
-	l.starting = false
-	if !l.probed {
-		l.probed = true
-		l.next = now + 2*r.smooth
-	}
-}
-
 // slowDown empties the queue, if it is ours, for two round trips.
 func (l *ledbat) slowDown(now time.Duration, mss int, r *roundTrip) {
-	l.slowing, l.saved = true, l.window
+	l.slowing, l.probed, l.saved = true, true, l.window
 	l.window /= slowDownDepth
 	l.until = now + 2*r.smooth
 	l.clamp(mss)
+}
+
+// slow takes an acknowledgement during a slow-down, and reports whether that has ended.
+func (l *ledbat) slow(n *news) bool {
+	if n.now < l.counted {
+		l.saved += float64(n.bytes)
+	}
+	if n.now < l.until {
+		return false
+	}
+	l.slowing, l.starting, l.threshold = false, true, l.saved
+	l.next = n.now + slowDownPeriod
+	return true
 }
 
 // lost tells of a loss, at most once in a round trip. One without a queue is more likely to be chance.
@@ -144,8 +152,10 @@ func (l *ledbat) lost(now time.Duration, mss int, delay time.Duration, r *roundT
 	} else {
 		l.window *= 0.5
 	}
-	l.threshold = l.window
-	l.leave(now, r)
+	l.starting = false
+	if !l.probed {
+		l.probed, l.next = true, now+2*r.smooth
+	}
 	l.clamp(mss)
 }
 
