@@ -9,9 +9,9 @@ const (
 	// The delay that a sender adds to the queue of a line, its target, is leastTarget and something more, which is less for those
 	// with a large window. So two that share a line settle where their windows are equal, though they measure differently; with one
 	// target for all, half a millisecond would decide who gets how much. RFC 6817 allows 100 ms, which others feel.
-	leastTarget = 8 * time.Millisecond
-	moreTarget  = 12 * time.Millisecond // at most,
-	perRoot     = 60 * time.Millisecond // and this, divided by the root of the packets in the window
+	leastTarget = 6 * time.Millisecond
+	moreTarget  = 18 * time.Millisecond // at most,
+	perRoot     = 50 * time.Millisecond // and this, divided by the root of the packets in the window
 
 	startExit      = 4 * time.Millisecond // a queue that slow start ends at, if it lasts (RFC 9406)
 	startSamples   = 8                    // of each round trip, the least of which tells that
