@@ -43,15 +43,14 @@ func (m *machine) acknowledge(now time.Duration, p *packet) {
 		m.backOff = 0
 	}
 	if a.bytes > 0 {
-		delay, known := m.queueing()
-		m.ledbat.acked(now, a.bytes, m.mss(), delay, known, &m.trip, full)
+		m.ledbat.acked(&news{now: now, bytes: a.bytes, mss: m.mss(), delay: m.queueing(), full: full,
+			arrived: m.newest, sent: m.flight.count}, &m.trip)
 	}
 }
 
 // queueing is the queueing delay, which is never more than a whole round trip.
-func (m *machine) queueing() (time.Duration, bool) {
-	delay, known := m.delays.queueing()
-	return min(delay, m.trip.smooth+4*m.trip.deviation), known
+func (m *machine) queueing() time.Duration {
+	return min(m.delays.queueing(), m.trip.smooth+4*m.trip.deviation)
 }
 
 // full reports whether the congestion window is what holds us up.
@@ -145,8 +144,7 @@ func (m *machine) shrink(now time.Duration, n uint32) {
 		return
 	}
 	m.recovery = m.flight.count
-	delay, _ := m.queueing()
-	m.ledbat.lost(now, m.mss(), delay, &m.trip)
+	m.ledbat.lost(now, m.mss(), m.queueing(), &m.trip)
 }
 
 // lose has a packet that is flying sent again.

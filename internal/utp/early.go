@@ -65,7 +65,7 @@ func (e *early) take(seq uint16, to *buffer) {
 	e.bytes -= len(*at)
 	e.drop(at)
 	e.count--
-	if e.count == 0 && len(e.ring) > 64 {
+	if e.count == 0 && len(e.ring) > 16 {
 		e.ring = nil
 	}
 }

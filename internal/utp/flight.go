@@ -59,8 +59,9 @@ func (f *flight) push() *sent {
 func (f *flight) pop() {
 	f.first++
 	f.len--
-	if f.len == 0 && len(f.ring) > 64 { // most connections are idle
+	if f.len == 0 && len(f.ring) > 16 { // most connections are idle
 		f.ring = nil
+		f.forget()
 	}
 }
 

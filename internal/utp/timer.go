@@ -85,7 +85,7 @@ func (m *machine) timeout(now time.Duration) {
 	}
 	m.flight.forget()
 	m.newest, m.recovery = m.flight.count, m.flight.count
-	m.ledbat.timedOut(m.mss())
+	m.ledbat.timedOut(now, m.mss())
 }
 
 // countTimeout gives the connection up after too many.

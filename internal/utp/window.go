@@ -7,8 +7,8 @@ const (
 	maxRoom   = 16 << 20 // the same, where round trip and rate are high
 )
 
-// window is how much a connection offers to hold, which it does only if its reader is slow. It grows to twice of what is read
-// in a round trip, as it must not be what limits the rate.
+// window is how much a connection offers to hold, which it does only if its reader is slow. It grows to four times what is read
+// in a round trip: a sender in slow start doubles its own each time, which this must not limit.
 type window struct {
 	size  int
 	read  int // bytes since
@@ -23,7 +23,7 @@ func (w *window) consumed(now time.Duration, n int, trip time.Duration) {
 		return
 	}
 	if past < 4*trip {
-		w.size = min(max(w.size, int(2*float64(w.read)*float64(trip)/float64(past))), maxRoom)
+		w.size = min(max(w.size, int(4*float64(w.read)*float64(trip)/float64(past))), maxRoom)
 	}
 	w.read, w.since = 0, now
 }
