@@ -22,10 +22,12 @@ type Layers struct {
 
 // The layers with rules of their own, by the first word of their names.
 const (
-	wordsLayer  = "L0"
-	codecsLayer = "L1"
-	brainsLayer = "L3"
-	testsLayer  = "tests"
+	wordsLayer   = "L0"
+	codecsLayer  = "L1"
+	brainsLayer  = "L3"
+	surfaceLayer = "L6"
+	mainLayer    = "main"
+	testsLayer   = "tests"
 )
 
 // ParseLayers reads layers.txt.

@@ -29,21 +29,72 @@ func uses(f File, visit func(n ast.Node, pkg, name string)) {
 	})
 }
 
-// wayOut reports whether a name of the standard library opens a socket, resolves a name, or is a client that would.
+// systemCalls are the names in syscall, x/sys/unix and x/sys/windows by which a socket is made or used, or a name resolved, without
+// package net: functions, and numbers for a raw system call.
+var systemCalls = []string{
+	"Socket", "Connect", "Bind", "Listen", "Accept", "Accept4", "Sendto", "Sendmsg", "SendmsgN", "SendmsgBuffers",
+	"WSASocket", "ConnectEx", "LoadConnectEx", "AcceptEx", "LoadGetAddrInfo", "WSASendto", "WSASendtoInet4", "WSASendtoInet6", "WSASendMsg",
+	"GetAddrInfoW", "GetHostByName", "DnsQuery",
+	"SYS_SOCKET", "SYS_SOCKETCALL", "SYS_CONNECT", "SYS_BIND", "SYS_LISTEN", "SYS_ACCEPT", "SYS_ACCEPT4", "SYS_SENDTO", "SYS_SENDMSG", "SYS_SENDMMSG",
+	"SYS_IO_URING_SETUP",
+}
+
+// wayOut reports whether a name of another package opens a socket, resolves a name, or is a client that would.
 func wayOut(pkg, name string) bool {
 	switch pkg {
 	case "net":
 		return name != "Listener" && hasPrefix(name, "Dial", "Listen", "Lookup", "Resolve") ||
 			slices.Contains([]string{"DefaultResolver", "FileConn", "FileListener", "FilePacketConn"}, name)
 	case "net/http":
-		return slices.Contains([]string{"DefaultClient", "DefaultTransport", "Get", "Post", "PostForm", "Head", "ListenAndServe", "ListenAndServeTLS"}, name)
+		return slices.Contains([]string{"DefaultClient", "DefaultTransport", "Get", "Post", "PostForm", "Head"}, name) // and listening
+	case "net/http/httputil":
+		return hasPrefix(name, "ReverseProxy", "NewSingleHostReverseProxy") // without a Transport they use the default one
+	case "net/textproto":
+		return name == "Dial"
 	case "crypto/tls":
 		return hasPrefix(name, "Dial") || name == "Listen"
-	case "syscall":
-		return slices.Contains([]string{"Socket", "Connect", "Bind", "Listen"}, name)
+	case "syscall", "golang.org/x/sys/unix", "golang.org/x/sys/windows":
+		return slices.Contains(systemCalls, name)
 	}
 	return false
 }
+
+// outward are packages of the standard library that connect or listen by themselves.
+var outward = []string{"net/smtp", "net/rpc", "net/rpc/jsonrpc", "net/http/httptest", "log/syslog", "plugin"}
+
+// socketless are the packages from elsewhere that were looked at and found to open no socket, or to do so only by the names that
+// systemCalls has. Any other may have a dialer of its own, as clients for UPnP, DNS or SOCKS do, and is for netx alone.
+var socketless = []string{
+	"github.com/rogpeppe/go-internal/testscript",
+	"github.com/skip2/go-qrcode",
+	"github.com/spf13/cobra",
+	"golang.org/x/sys/cpu",
+	"golang.org/x/sys/unix",
+	"golang.org/x/sys/windows",
+	"golang.org/x/term",
+}
+
+// badImport says what is wrong with an import outside netx, if anything.
+func badImport(m *Module, i *ast.ImportSpec) string {
+	at := importPath(i)
+	first, _, _ := strings.Cut(at, "/")
+	switch {
+	case slices.Contains(outward, at):
+		return fmt.Sprintf("import of %q, which connects by itself", at)
+	case i.Name != nil && i.Name.Name == ".":
+		return fmt.Sprintf("import of %q by a dot, which hides what is used", at)
+	case at == "C":
+		return `import of "C", which cannot be looked into`
+	case at == "unsafe" && i.Name != nil && i.Name.Name == "_":
+		return `import of "unsafe" for go:linkname, which reaches what packages hide`
+	case strings.Contains(first, ".") && at != m.Path && !strings.HasPrefix(at, m.Path+"/") && !slices.Contains(socketless, at):
+		return fmt.Sprintf("import of %q, which may have a dialer of its own: see socketless", at)
+	}
+	return ""
+}
+
+// listening are the functions and methods of net/http that open a listener by themselves. Nothing else has these names.
+var listening = []string{"ListenAndServe", "ListenAndServeTLS"}
 
 func hasPrefix(s string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s, p) })
@@ -58,10 +109,8 @@ func CheckSeam(m *Module) (problems []string) {
 		}
 		for _, f := range p.Files {
 			for _, i := range f.AST.Imports {
-				at := importPath(i)
-				outward := slices.Contains([]string{"net/smtp", "net/rpc", "net/rpc/jsonrpc", "log/syslog"}, at)
-				if outward || i.Name != nil && i.Name.Name == "." {
-					problems = append(problems, fmt.Sprintf("%s: import of %q", m.position(i), at))
+				if bad := badImport(m, i); bad != "" {
+					problems = append(problems, m.position(i)+": "+bad)
 				}
 			}
 			http := map[ast.Node]string{}
@@ -73,9 +122,37 @@ func CheckSeam(m *Module) (problems []string) {
 					http[n] = name
 				}
 			})
+			ast.Inspect(f.AST, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains(listening, s.Sel.Name) {
+					problems = append(problems, fmt.Sprintf("%s: %s outside netx", m.position(s), s.Sel.Name))
+				}
+				return true
+			})
 			for _, n := range madeHere(f.AST, http) {
 				problems = append(problems, fmt.Sprintf("%s: an http.%s made outside netx", m.position(n), http[n]))
 			}
+		}
+	}
+	return problems
+}
+
+// routeMakers are the names of netx that make a network out of nothing.
+var routeMakers = []string{"NewHost", "NewDevice", "ParseRoute", "Route"}
+
+// CheckRoutes returns where a package below the surface makes a network for itself. It has to use the one that it was given: whose
+// identity a socket is of is decided in one place.
+func CheckRoutes(m *Module, l *Layers) (problems []string) {
+	for _, p := range m.Packages {
+		name := p.Name()
+		if name == "netx" || strings.HasPrefix(name, "netx/") || l.in(name, surfaceLayer) || l.in(name, mainLayer) || l.in(name, testsLayer) {
+			continue
+		}
+		for _, f := range p.Files {
+			uses(f, func(n ast.Node, pkg, name string) {
+				if pkg == m.Path+"/internal/netx" && slices.Contains(routeMakers, name) {
+					problems = append(problems, fmt.Sprintf("%s: netx.%s below the surface", m.position(n), name))
+				}
+			})
 		}
 	}
 	return problems

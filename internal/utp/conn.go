@@ -238,7 +238,6 @@ func (c *Conn) WriteVector(bufs [][]byte) (int64, error) {
 					c.mu.Lock()
 				}
 				if c.m.writable() <= 0 && c.writeFault() == nil {
-					c.m.blocked = true
 					c.cond.Wait()
 				}
 				continue

@@ -46,7 +46,6 @@ type machine struct {
 	resend     uint16 // none before it has
 	dupAcks    int
 	peerWindow int
-	blocked    bool // a writer waits for room
 	fin        bool // to be sent behind what was written
 	finSent    bool
 	tailProbe  bool          // a packet was sent again to learn what is lost
@@ -141,13 +140,11 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 	}
 	m.timeouts = 0
 	m.measure(now, p)
+	room := m.writable()
 	m.acknowledge(now, p)
 	had := m.in.len
 	m.take(now, p)
-	if m.blocked && m.writable() >= max(minOut, 2*int(m.ledbat.window))/4 {
-		m.blocked, woke = false, true
-	}
-	return woke || m.in.len > had || m.eof || m.status == dead
+	return woke || m.in.len > had || m.eof || room < m.roomy() && m.writable() >= m.roomy() || m.status == dead
 }
 
 // resetError is what a reset means.
@@ -178,6 +175,9 @@ func micros(now time.Duration) uint32 { return uint32(now / time.Microsecond) }
 
 // writable returns how many more bytes may be written: as many as are on their way twice, so that a slow connection holds little.
 func (m *machine) writable() int { return max(minOut, 2*int(m.ledbat.window)) - m.out.len }
+
+// roomy is for how much room a writer that waits is woken.
+func (m *machine) roomy() int { return max(minOut, 2*int(m.ledbat.window)) / 4 }
 
 // minOut is how many bytes a connection holds for its peer at least, if they are written.
 const minOut = 64 << 10

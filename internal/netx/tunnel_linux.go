@@ -1,0 +1,4 @@
+package netx
+
+// plainTCP is what Host dials.
+type plainTCP = stream
