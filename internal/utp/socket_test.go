@@ -435,7 +435,10 @@ func TestSlowReader(t *testing.T) {
 			c.Close()
 		}()
 		time.Sleep(10 * time.Minute)
-		if n := d.m.in.len + d.m.early.bytes; n < firstRoom || n > firstRoom+ethernet4 {
+		d.mu.Lock()
+		n := d.m.in.len + d.m.early.bytes
+		d.mu.Unlock()
+		if n < firstRoom || n > firstRoom+ethernet4 {
 			t.Errorf("%d bytes are held", n)
 		}
 		got, err := io.ReadAll(d)
@@ -482,6 +485,7 @@ func TestIdle(t *testing.T) {
 		transfer()
 		time.Sleep(24 * time.Hour)
 		for _, x := range []*Conn{c, d} {
+			x.mu.Lock()
 			if m := x.m; len(m.in.chunks)+len(m.out.chunks)+len(m.early.ring) != 0 || len(m.flight.ring) > 16 || len(m.flight.order) > 64 {
 				t.Errorf("it holds %d and %d chunks, and rings of %d, %d and %d",
 					len(m.in.chunks), len(m.out.chunks), len(m.early.ring), len(m.flight.ring), len(m.flight.order))
@@ -489,6 +493,7 @@ func TestIdle(t *testing.T) {
 			if ago := x.socket.now() - x.m.spoke; ago > keepAlive+time.Second {
 				t.Errorf("nothing was sent for %v", ago)
 			}
+			x.mu.Unlock()
 		}
 		transfer()
 		c.Close()
