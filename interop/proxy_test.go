@@ -5,6 +5,7 @@ package interop
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -122,6 +123,38 @@ func TestProxyLeaks(t *testing.T) {
 	t.Logf("%d calls, all failed; %d packets, all to the proxy", tries, len(packets))
 	if len(packets) < tries {
 		t.Error("the proxy was hardly asked")
+	}
+}
+
+// A proxy that is reached through an interface is not reached in any other way.
+func TestProxyByTunnel(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	far := twoWays(t)
+	far.serve(t)
+	p := proxytest.SOCKS5(t, far.host(), proxytest.Options{Addr: farAddr + ":0"})
+	out := watch(t, plain)
+	if from, err := read(t, openRoute(t, "socks5://"+p.Addr()), "tcp", farAddr+":7000"); err != nil || from != farAddr {
+		t.Fatalf("the system's choice: seen as %q, %v", from, err)
+	}
+	if packets, _ := out.left(); len(packets) == 0 {
+		t.Fatal("the system did not choose the plain interface, so that nothing below would prove anything")
+	}
+	n := openRoute(t, "socks5://"+p.Addr()+"?via="+tunnel)
+	for _, network := range []string{"tcp", "udp"} {
+		if from, err := read(t, n, network, farAddr+":7000"); err != nil || from != farAddr {
+			t.Errorf("%s: seen as %q, %v", network, from, err)
+		}
+	}
+	ip(t, "link set "+tunnel+" down")
+	for _, c := range proxyCalls {
+		if err := c.call(t.Context(), n); !errors.Is(err, netx.ErrRouteDown) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if packets, answers := out.left(); len(packets) > 0 || answers > 0 {
+		t.Errorf("packets have left by the plain interface: %d answers, and %q", answers, packets)
 	}
 }
 
