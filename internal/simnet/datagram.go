@@ -19,6 +19,7 @@ type packetConn struct {
 	host          *Host
 	addr          netip.AddrPort
 	remote        netip.AddrPort
+	group         netip.AddrPort // that it has joined, if valid
 	cond          sync.Cond
 	reads, writes deadline
 	rand          *rand.Rand
@@ -77,11 +78,16 @@ func (h *Host) openPacket(port uint16, loopback bool, remote netip.AddrPort) (*p
 	if loopback {
 		addr = netip.AddrPortFrom(h.loopback(), port)
 	}
+	p := h.newPacketConn(addr, remote)
+	h.packets[port] = p
+	return p, nil
+}
+
+func (h *Host) newPacketConn(addr, remote netip.AddrPort) *packetConn {
 	p := &packetConn{host: h, addr: addr, remote: remote, rand: h.net.random(addr, remote)}
 	p.cond.L = locker{h.net}
 	p.reads.wake, p.writes.wake = p.cond.Broadcast, p.cond.Broadcast
-	h.packets[port] = p
-	return p, nil
+	return p
 }
 
 func (p *packetConn) opError(op string, err error) error {
@@ -143,6 +149,10 @@ func (p *packetConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error
 }
 
 func (p *packetConn) send(b []byte, to netip.AddrPort) {
+	if to.Addr().IsMulticast() {
+		p.sendGroup(b, to)
+		return
+	}
 	from := p.addr
 	if to.Addr().IsLoopback() {
 		from = netip.AddrPortFrom(to.Addr(), from.Port())
@@ -280,7 +290,11 @@ func (p *packetConn) Close() error {
 func (p *packetConn) close() {
 	p.closed = true
 	p.queue = nil
-	delete(p.host.packets, p.addr.Port())
+	if p.group.IsValid() {
+		p.leaveGroup()
+	} else {
+		delete(p.host.packets, p.addr.Port())
+	}
 	p.reads.set(p.host.net, time.Time{})
 	p.writes.set(p.host.net, time.Time{})
 	p.cond.Broadcast()

@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -88,7 +89,7 @@ func (n *Net) addHost(behind *NAT, addr netip.Addr, link Link) *Host {
 
 func (n *Net) newHost(addr netip.Addr, link Link) *Host {
 	h := &Host{net: n, addr: addr, link: link, nextPort: firstPort,
-		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, streams: map[tuple]*stream{}}
+		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, groups: map[netip.AddrPort][]*packetConn{}, streams: map[tuple]*stream{}}
 	h.up = pipe{net: n, rate: link.Up, limit: link.Queue}
 	h.down = pipe{net: n, rate: link.Down, limit: link.Queue}
 	return h
@@ -146,6 +147,7 @@ type Host struct {
 	nextPort  uint16
 	listeners map[uint16]*listener
 	packets   map[uint16]*packetConn
+	groups    map[netip.AddrPort][]*packetConn // sockets that have joined multicast groups
 	streams   map[tuple]*stream
 }
 
@@ -180,6 +182,11 @@ func (h *Host) Kill() {
 	}
 	for _, p := range h.packets {
 		p.close()
+	}
+	for _, ps := range h.groups {
+		for _, p := range slices.Clone(ps) {
+			p.close()
+		}
 	}
 	for _, s := range h.streams {
 		s.closed = true
