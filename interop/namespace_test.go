@@ -80,12 +80,24 @@ func (n *namespace) do(t *testing.T, f func() error) {
 func (n *namespace) try(f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		// The thread goes back rather than end: processes that were started on it would end with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		own, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer own.Close()
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- err
 			return
 		}
-		done <- f()
+		err = f()
+		if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
+			panic(back)
+		}
+		done <- err
 	}()
 	return <-done
 }
