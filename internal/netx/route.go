@@ -60,7 +60,7 @@ func ParseRoute(text string) (Route, error) {
 	if text == "tor" {
 		return Route{kind: routeTor, addr: torAddr}, nil
 	}
-	if scheme, rest, ok := strings.Cut(text, "://"); ok {
+	if scheme, rest, ok := strings.Cut(text, "://"); ok && !strings.Contains(scheme, "@") {
 		r, err := parseProxy(scheme, rest)
 		if err != nil {
 			return Route{}, fmt.Errorf("route %q: %w", scheme+"://…", err)
