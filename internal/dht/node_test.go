@@ -28,13 +28,13 @@ type world struct {
 
 func newWorld(t *testing.T, seed uint64) *world { return &world{t: t, net: simnet.New(seed)} }
 
-// member is one node and its socket.
+// member is one node and its sockets.
 type member struct {
 	*Node
-	addr netip.AddrPort
-	host *simnet.Host
-	conn net.PacketConn
-	wg   sync.WaitGroup
+	addr, addr6 netip.AddrPort
+	host        *simnet.Host
+	conns       []net.PacketConn
+	wg          sync.WaitGroup
 }
 
 var link = simnet.Link{Latency: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}
@@ -51,42 +51,66 @@ func (w *world) join(cfg Config, know ...*member) *member {
 
 func (w *world) start(h *simnet.Host, cfg Config, know ...*member) *member {
 	w.t.Helper()
-	conn, err := h.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m := &member{host: h, conn: conn, addr: netip.AddrPortFrom(h.Addr(), port)}
-	udp := conn.(interface {
-		ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error)
-		WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
-	})
-	cfg.IPv4, cfg.IPv6 = h.Addr().Is4(), h.Addr().Is6()
-	cfg.Send = func(b []byte, to netip.AddrPort) error {
-		_, err := udp.WriteToUDPAddrPort(b, to)
-		return err
-	}
-	if m.Node, err = New(cfg); err != nil {
-		w.t.Fatal(err)
-	}
-	m.wg.Go(func() {
-		b := make([]byte, 2048)
-		for {
-			n, from, err := udp.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			m.Receive(b[:n], from)
-		}
-	})
+	m := w.open(cfg, []*simnet.Host{h})
 	for _, k := range know {
 		m.AddNode(k.addr)
 	}
 	return m
 }
 
+// packetConn is what simnet's packet sockets can do beyond net.PacketConn.
+type packetConn interface {
+	net.PacketConn
+	ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
+}
+
+// open starts a node with a socket on each host.
+func (w *world) open(cfg Config, hosts []*simnet.Host) *member {
+	w.t.Helper()
+	m := &member{host: hosts[0]}
+	byFamily := map[bool]packetConn{}
+	for _, h := range hosts {
+		conn, err := h.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		m.conns = append(m.conns, conn)
+		byFamily[h.Addr().Is6()] = conn.(packetConn)
+		if addr := netip.AddrPortFrom(h.Addr(), port); h.Addr().Is6() {
+			cfg.IPv6, m.addr6 = true, addr
+		} else {
+			cfg.IPv4, m.addr = true, addr
+		}
+	}
+	cfg.Send = func(b []byte, to netip.AddrPort) error {
+		_, err := byFamily[to.Addr().Is6()].WriteToUDPAddrPort(b, to)
+		return err
+	}
+	var err error
+	if m.Node, err = New(cfg); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, conn := range byFamily {
+		m.wg.Go(func() {
+			b := make([]byte, 2048)
+			for {
+				n, from, err := conn.ReadFromUDPAddrPort(b)
+				if err != nil {
+					return
+				}
+				m.Receive(b[:n], from)
+			}
+		})
+	}
+	return m
+}
+
 func (m *member) stop() error {
 	err := m.Close()
-	m.conn.Close()
+	for _, c := range m.conns {
+		c.Close()
+	}
 	m.wg.Wait()
 	return err
 }
