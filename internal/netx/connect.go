@@ -68,15 +68,17 @@ func (h *connect) ask(c net.Conn, t target) error {
 		return h.down(fmt.Errorf("this is no HTTP proxy: %w", err))
 	}
 	answer.Body.Close() // an answer to CONNECT that is a success has none, and of others we read none
+	code := answer.StatusCode
+	login := code == http.StatusProxyAuthRequired || code == http.StatusUnauthorized // as tinyproxy says it
 	switch {
-	case answer.StatusCode/100 == 2:
+	case code/100 == 2:
 		return nil
-	case answer.StatusCode == http.StatusProxyAuthRequired && h.user == "":
+	case login && h.user == "":
 		return h.down(errors.New("it wants a user and a password"))
-	case answer.StatusCode == http.StatusProxyAuthRequired:
+	case login:
 		return h.down(errors.New("it refuses our user or password"))
 	}
-	return fmt.Errorf("the proxy says: %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
+	return fmt.Errorf("the proxy says: %d %s", code, http.StatusText(code))
 }
 
 // readHead reads up to the empty line that ends an answer's header, byte by byte: what follows is the other end's.

@@ -2,6 +2,7 @@ package netx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,7 +31,7 @@ func (p *proxy) open(ctx context.Context, talk func(net.Conn) error) (net.Conn, 
 	if err != nil {
 		return nil, timely(ctx, p.down(err))
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	err = talk(c)
 	if !stop() && err == nil {
 		err = ctx.Err() // the deadline of the past is set, or will be
@@ -44,13 +45,14 @@ func (p *proxy) open(ctx context.Context, talk func(net.Conn) error) (net.Conn, 
 
 // timely says what a failure is if ctx has ended: one that was asked for is nobody's fault.
 func timely(ctx context.Context, err error) error {
-	switch ctx.Err() {
-	case nil:
+	switch ended := ctx.Err(); {
+	case ended == nil:
 		return err
-	case context.Canceled:
-		return context.Canceled
+	case errors.Is(ended, context.Canceled):
+		return ended
+	default:
+		return fmt.Errorf("%w (%w)", err, ended)
 	}
-	return fmt.Errorf("%w (%w)", err, ctx.Err())
 }
 
 // Listen implements Network: nobody can be reached through a proxy. (BIND of RFC 1928 takes one connection from one host

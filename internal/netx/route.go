@@ -118,7 +118,7 @@ func parseProxy(scheme, rest string) (r Route, err error) {
 	case "tor":
 		r.kind = routeTor
 		if r.user != "" {
-			return r, errors.New("Tor takes no user: each route has its own, which keeps it apart from others")
+			return r, errors.New("no user is needed for Tor: each route has its own, which keeps it apart from others")
 		}
 		if rest == "" {
 			rest = torAddr

@@ -179,6 +179,10 @@ func TestDeviceThatIsNotThere(t *testing.T) {
 	wantDown("listen", err)
 	_, err = n.ListenPacket(t.Context(), "udp", ":0")
 	wantDown("packets", err)
+	_, err = n.(netx.PacketSharer).ListenPacketShared(t.Context(), "udp", ":0")
+	if !errors.Is(err, errors.ErrUnsupported) {
+		wantDown("shared packets", err)
+	}
 	_, err = netx.Probe(t.Context(), n)
 	wantDown("probe", err)
 	for what, f := range map[string]func() error{

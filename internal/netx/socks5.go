@@ -312,7 +312,8 @@ func readTarget(r io.Reader) (t target, err error) {
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
 		return t, err
 	}
-	kind, size := b[0], 0
+	var size int
+	kind := b[0]
 	switch kind {
 	case typeIPv4:
 		size = 4

@@ -43,7 +43,7 @@ func (n *Net) send(p *packet) {
 	if p.from == p.to {
 		n.after(0, func() {
 			p.leave()
-			p.arrive(false)
+			p.arrive(p.marked)
 		})
 		return
 	}

@@ -6,6 +6,8 @@
 //	sender → its uplink (serialised, fair between flows unless it has a Queue) → latency of both links, loss →
 //	receiver's downlink (likewise) → receiver
 //
+// Hosts may be behind NATs and firewalls, which have a link of their own on the way and rewrite addresses as they go.
+//
 // Nothing here starts a goroutine of its own: one timer drives all events, and all state is guarded by one mutex. So a
 // bubble ends when the code under test ends. The same seed and the same order of calls give the same losses.
 //
@@ -44,33 +46,51 @@ type Link struct {
 type Net struct {
 	seed uint64
 
-	mu    sync.Mutex
-	queue schedule
-	hosts map[netip.Addr]*Host
-	names map[string][]netip.Addr
-	cut   map[[2]*Host]bool
+	mu     sync.Mutex
+	queue  schedule
+	hosts  map[netip.Addr]*Host // that are not behind a NAT
+	walled map[netip.Addr]*NAT  // the firewalls of hosts that are behind one
+	names  map[string][]netip.Addr
+	cut    map[[2]*Host]bool
 }
 
 // New returns a network without hosts. seed decides which packets are lost.
 func New(seed uint64) *Net {
-	n := &Net{seed: seed, hosts: map[netip.Addr]*Host{}, names: map[string][]netip.Addr{}, cut: map[[2]*Host]bool{}}
+	n := &Net{seed: seed, hosts: map[netip.Addr]*Host{}, walled: map[netip.Addr]*NAT{}, names: map[string][]netip.Addr{}, cut: map[[2]*Host]bool{}}
 	n.queue.start = time.Now()
 	return n
 }
 
 // Host adds a host. The address must be new and neither unspecified nor loopback.
-func (n *Net) Host(addr netip.Addr, link Link) *Host {
-	addr = addr.Unmap()
+func (n *Net) Host(addr netip.Addr, link Link) *Host { return n.addHost(nil, addr, link) }
+
+// addHost adds a host behind a NAT, or behind none.
+func (n *Net) addHost(behind *NAT, addr netip.Addr, link Link) *Host {
+	h := n.newHost(addr.Unmap(), link)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hosts := n.hosts
+	if h.nat = behind; behind != nil {
+		hosts = behind.hosts
+		if behind.firewall {
+			if n.hosts[h.addr] != nil || n.walled[h.addr] != nil {
+				panic("simnet: repeated address " + addr.String())
+			}
+			n.walled[h.addr] = behind
+		}
+	}
+	if hosts[h.addr] != nil || addr.IsUnspecified() || addr.IsLoopback() {
+		panic("simnet: bad or repeated address " + addr.String())
+	}
+	hosts[h.addr] = h
+	return h
+}
+
+func (n *Net) newHost(addr netip.Addr, link Link) *Host {
 	h := &Host{net: n, addr: addr, link: link, nextPort: firstPort,
 		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, streams: map[tuple]*stream{}}
 	h.up = pipe{net: n, rate: link.Up, limit: link.Queue}
 	h.down = pipe{net: n, rate: link.Down, limit: link.Queue}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.hosts[addr] != nil || addr.IsUnspecified() || addr.IsLoopback() {
-		panic("simnet: bad or repeated address " + addr.String())
-	}
-	n.hosts[addr] = h
 	return h
 }
 
@@ -119,6 +139,8 @@ type Host struct {
 	addr     netip.Addr
 	link     Link
 	up, down pipe
+	nat      *NAT // that it is behind, or nil
+	gate     *NAT // that it is one side of, or nil
 
 	off       bool // its cable is pulled
 	nextPort  uint16
@@ -280,15 +302,7 @@ func (h *Host) freePort(used func(uint16) bool) (uint16, error) {
 	return 0, syscall.EADDRINUSE
 }
 
-// find returns the host at an address as h sees it, or nil.
-func (h *Host) find(a netip.Addr) *Host {
-	if a.IsLoopback() {
-		return h
-	}
-	return h.net.hosts[a]
-}
-
-// reaches reports whether packets from h get to other now.
+// reaches reports whether packets from h get to other, the next on their way, now.
 func (h *Host) reaches(other *Host) bool {
 	return h == other || other != nil && !h.off && !other.off && !h.net.cut[[2]*Host{h, other}]
 }

@@ -29,13 +29,13 @@ type stream struct {
 	host          *Host
 	local, remote netip.AddrPort
 	peer          *stream
+	route         *route // to the peer
 	rand          *rand.Rand
 	cond          sync.Cond // anything that a Read or Write may wait for
 	reads, writes deadline
 
 	// Sending.
 	out        []byte // not yet cut into segments
-	flow       flow   // at our uplink
 	uplinked   int    // segments in or before our uplink
 	seq        int    // of the next segment
 	inflight   int    // bytes sent and not acknowledged
@@ -53,7 +53,6 @@ type stream struct {
 	unread int
 	want   int // the next segment in order
 	ahead  map[int]*segmentData
-	inFlow flow // at our downlink
 	eof    bool
 
 	dialing bool
@@ -81,45 +80,24 @@ func newStream(h *Host, local, remote netip.AddrPort) *stream {
 }
 
 // rtt returns the round trip without queues.
-func (s *stream) rtt() time.Duration { return 2 * s.host.latency(s.peer.host, nil) }
-
-// rate returns the bytes a second that the links allow, 0 if any number.
-func (s *stream) rate() int64 {
-	up, down := s.host.link.Up, s.peer.host.link.Down
-	if up == 0 || down > 0 && down < up {
-		return down
-	}
-	return up
-}
-
-// queue returns how many bytes the links' queues hold, 0 if they have none.
-func (s *stream) queue() int {
-	n := 0
-	if s.host.link.Up > 0 {
-		n += s.host.link.Queue
-	}
-	if s.peer.host.link.Down > 0 {
-		n += s.peer.host.link.Queue
-	}
-	return n
-}
+func (s *stream) rtt() time.Duration { return 2 * s.route.latency(nil) }
 
 // segment returns how many bytes of the stream travel as one: those of a packet where there is a queue to fill.
 func (s *stream) segment() int {
-	if s.queue() > 0 {
+	if s.route.queue() > 0 {
 		return mtu - header
 	}
-	return segment(s.rate())
+	return segment(s.route.rate())
 }
 
 // window returns how many bytes may be on their way or unread: twice the product of bandwidth and round trip and what queues hold,
 // within bounds.
 func (s *stream) window() int {
-	rate := s.rate()
+	rate := s.route.rate()
 	if rate == 0 {
 		rate = 1 << 30
 	}
-	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow)+2*float64(s.queue()), maxWindow))
+	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow)+2*float64(s.route.queue()), maxWindow))
 }
 
 // pump sends what the windows allow. No more than two segments wait in the host's own uplink: the rest stays where
@@ -144,8 +122,8 @@ func (s *stream) pump() {
 func (s *stream) transmit(seg *segmentData) {
 	s.uplinked++
 	packets := (len(seg.data) + mtu - header - 1) / (mtu - header)
-	s.net.send(&packet{
-		size: len(seg.data) + header*max(1, packets), from: s.host, to: s.peer.host, out: &s.flow, in: &s.peer.inFlow, rand: s.rand,
+	s.route.send(packet{
+		size: len(seg.data) + header*max(1, packets), rand: s.rand,
 		left: func() {
 			s.uplinked--
 			s.pump()
@@ -170,11 +148,11 @@ func (s *stream) lost(seg *segmentData) {
 		return
 	}
 	wait := s.rtt()
-	queue := s.queue()
+	queue := s.route.queue()
 	if queue > 0 {
-		wait += duration(queue, s.rate()) // what was before it tells of the loss
+		wait += duration(queue, s.route.rate()) // what was before it tells of the loss
 	}
-	if seg.tries > 0 && (queue == 0 || seg.tries > resends) || !s.host.reaches(s.peer.host) {
+	if seg.tries > 0 && (queue == 0 || seg.tries > resends) || !s.route.reaches() {
 		wait = min(max(minTimeout, 2*s.rtt())<<min(seg.tries, 20), maxTimeout)
 		s.cwnd = 2 * mtu
 	}
@@ -218,7 +196,7 @@ func (s *stream) receive(seg *segmentData, marked bool) {
 		return
 	}
 	s.unread += len(seg.data)
-	s.net.after(s.host.latency(s.peer.host, nil), func() { s.peer.acknowledged(seg, marked) })
+	s.net.after(s.route.latency(nil), func() { s.peer.acknowledged(seg, marked) })
 	s.ahead[seg.seq] = seg
 	for next := s.ahead[s.want]; next != nil; next = s.ahead[s.want] {
 		delete(s.ahead, s.want)
@@ -265,8 +243,8 @@ func (s *stream) forget() {
 
 // sendReset tells the peer that the stream is dead here. It is tried once: whoever sends again gets another.
 func (s *stream) sendReset() {
-	s.net.after(s.host.latency(s.peer.host, nil), func() {
-		if p := s.peer; s.host.reaches(p.host) && p.err == nil {
+	s.net.after(s.route.latency(nil), func() {
+		if p := s.peer; s.route.reaches() && p.err == nil {
 			p.abort(syscall.ECONNRESET, false)
 		}
 	})

@@ -22,6 +22,7 @@ type Conn struct {
 	m       *machine
 	touched bool          // by the current call of Receive
 	pushing bool          // somebody is sending what there is to send
+	waiting bool          // for room to write
 	wakes   time.Duration // when the socket's timers have it at the latest
 	reads   time.Duration // deadlines, 0: there is none
 	writes  time.Duration
@@ -48,6 +49,10 @@ func (c *Conn) push() {
 		c.mu.Lock()
 	}
 	c.pushing = false
+	if c.waiting && c.m.writable() >= c.m.roomy() {
+		c.waiting = false
+		c.cond.Broadcast()
+	}
 	at, gone := c.alarm(), c.m.status == dead
 	c.mu.Unlock()
 	if at > 0 {
@@ -238,6 +243,7 @@ func (c *Conn) WriteVector(bufs [][]byte) (int64, error) {
 					c.mu.Lock()
 				}
 				if c.m.writable() <= 0 && c.writeFault() == nil {
+					c.waiting = true
 					c.cond.Wait()
 				}
 				continue

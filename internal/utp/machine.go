@@ -140,11 +140,10 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 	}
 	m.timeouts = 0
 	m.measure(now, p)
-	room := m.writable()
 	m.acknowledge(now, p)
 	had := m.in.len
 	m.take(now, p)
-	return woke || m.in.len > had || m.eof || room < m.roomy() && m.writable() >= m.roomy() || m.status == dead
+	return woke || m.in.len > had || m.eof || m.status == dead
 }
 
 // resetError is what a reset means.

@@ -81,8 +81,7 @@ func (c *Core) maintain(now time.Duration) {
 	}
 	if c.table.Len() > 0 && !j.searching && now >= j.self {
 		c.searchSelf(now, nil)
-	} else if n, ok := c.table.candidate(now); ok {
-		c.probe(now, n, true)
+	} else if c.tryCandidates(now) {
 		busy = busy || c.table.Len() < growing
 	} else if e, room := c.table.stale(now); e != nil {
 		c.probe(now, e.Node, room)
@@ -90,6 +89,23 @@ func (c *Core) maintain(now time.Duration) {
 	if busy || len(j.contacts) > 0 {
 		j.next = now + busyPace
 	}
+}
+
+// tryCandidates asks nodes that the table has room for: several at once while it has few.
+func (c *Core) tryCandidates(now time.Duration) (tried bool) {
+	n := 1
+	if c.table.Len() < eagerBelow {
+		n = tryAtOnce
+	}
+	for ; n > 0; n-- {
+		node, ok := c.table.candidate(now)
+		if !ok {
+			break
+		}
+		tried = true
+		c.probe(now, node, true)
+	}
+	return tried
 }
 
 func (c *Core) sweep(now time.Duration) {
