@@ -11,7 +11,7 @@ func TestPacket(t *testing.T) {
 	h := header{kind: kindState, id: 0x1234, time: 0x56789abc, diff: 0xdef01234, window: 0x56789abc, seq: 0xdef0, ack: 0x4321}
 	b := make([]byte, headerLen)
 	h.put(b, extSack)
-	b = append(b, extLargest, 4, 1, 2, 3, 4, 9, 4, 0, 0, 5, 0xdc, extEnd, 3, 7, 7, 7, 'x', 'y')
+	b = append(b, extBits, 4, 1, 2, 3, 4, 9, 8, 's', 'h', 'o', 'a', 0, 0, 5, 0xdc, extBits, 3, 7, 7, 7, extEnd, 8, 0, 0, 0, 0, 0, 0, 0, 9, 'x', 'y')
 	if want := "21011234" + "56789abc" + "def01234" + "56789abc" + "def04321"; hex(b[:headerLen]) != want {
 		t.Errorf("%s, want %s", hex(b[:headerLen]), want)
 	}
@@ -60,7 +60,7 @@ func FuzzPacket(f *testing.F) {
 	m := dial(time.Second, 1, 2, maxDatagram)
 	m.send(time.Second, o)
 	f.Add(bytes.Clone(o.packets[0].Data))
-	f.Add([]byte{0x21, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0x4c, 4, 1, 2, 3, 4, 0, 4, 0, 0, 5, 0})
+	f.Add([]byte{0x21, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 2, 4, 1, 2, 3, 4, 0, 8, 's', 'h', 'o', 'a', 0, 0, 5, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var p packet
 		if !parse(b, &p) {

@@ -219,7 +219,7 @@ func (s *Socket) reply(to netip.AddrPort, p *packet) {
 	o := newOutput(to)
 	ext, n := byte(extEnd), headerLen
 	if p.largest > 0 {
-		ext, n = extLargest, n+2+largestLen
+		ext, n = extBits, n+2+bitsLen
 	}
 	b := o.add(n, false)
 	p.put(b, ext)
