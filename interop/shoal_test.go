@@ -14,7 +14,7 @@ func startShoal(t *testing.T, verb string, args ...string) (*process, string) {
 	path, err := shoalBinary()
 	must(t, err)
 	addr := listenAddr(newIP())
-	return start(t, "shoal "+verb, t.TempDir(), false, path, append([]string{verb, "--listen", addr}, args...)...), addr
+	return start(t, "shoal "+verb, t.TempDir(), false, path, append([]string{verb, "--listen", addr, "--isolated"}, args...)...), addr
 }
 
 // shoalGet fetches link into dir with shoal and waits for the end.
@@ -92,7 +92,7 @@ func TestShoalFetches(t *testing.T) {
 				tracker.waitSeeds(t, made)
 				shoalGet(t, s.link(made), to)
 			} else {
-				shoalGet(t, s.link(made), to, "--isolated", "--peer", seeder.addr())
+				shoalGet(t, s.link(made), to, "--peer", seeder.addr())
 			}
 			sameTree(t, path, filepath.Join(to, s.content.name))
 		})
@@ -116,11 +116,7 @@ func TestShoalSeeds(t *testing.T) {
 			t.Parallel()
 			from, to := t.TempDir(), t.TempDir()
 			path, made, tracker := s.stage(t, from)
-			args := []string{made.file, "--dir", from}
-			if tracker == nil {
-				args = append(args, "--isolated")
-			}
-			seeder, addr := startShoal(t, "seed", args...)
+			seeder, addr := startShoal(t, "seed", made.file, "--dir", from)
 			waitListening(t, seeder, addr)
 			if tracker != nil {
 				tracker.waitSeeds(t, made)

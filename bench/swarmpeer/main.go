@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/road"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/netx"
@@ -32,6 +33,8 @@ func main() {
 func run() error {
 	listen := flag.String("listen", "127.0.0.1:0", "address and port for peers")
 	data := flag.String("data", ".", "folder of the content")
+	encrypt := flag.Bool("mse", false, "RC4 on every connection, both ways")
+	utp := flag.Bool("utp", false, "uTP only")
 	flag.Bool("seed", false, "all data is expected to be present; what is there is verified either way")
 	state := flag.String("state", "", "folder where torrents and what is checked are remembered; empty: nowhere")
 	maxPeers := flag.Int("max-peers", 0, "most connections of all torrents together; 0: as the engine chooses")
@@ -53,8 +56,13 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	s, err := session.New(session.Config{Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, State: *state, MaxPeers: *maxPeers,
-		Client: "shoal"})
+	cfg := session.Config{
+		Network: netx.NewHost(netx.Options{Bind: addr.Addr()}), Listen: *listen, State: *state, MaxPeers: *maxPeers, Client: "shoal", NoTCP: *utp,
+	}
+	if *encrypt {
+		cfg.Encryption = road.RequireEncryption
+	}
+	s, err := session.New(cfg)
 	if err != nil {
 		return err
 	}

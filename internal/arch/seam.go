@@ -68,6 +68,7 @@ var socketless = []string{
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",
 	"github.com/spf13/cobra",
+	"golang.org/x/sys/cpu",
 	"golang.org/x/sys/unix",
 	"golang.org/x/sys/windows",
 	"golang.org/x/term",

@@ -40,7 +40,8 @@ func (a *app) get() *cobra.Command {
 		Example: `  shoal get 'magnet:?xt=urn:btih:…'
   shoal get debian.torrent -o ~/isos --seed-ratio 1
   shoal get https://example.org/show.torrent --list
-  shoal get show.torrent --select '*.mkv' --sequential`,
+  shoal get show.torrent --select '*.mkv' --sequential
+  shoal get 'magnet:?xs=urn:btpk:…'               the newest that a publisher names`,
 		Args: arguments(1, "what to fetch"),
 		RunE: func(c *cobra.Command, args []string) error { return a.runGet(c.Context(), &f, args) },
 	}
@@ -78,7 +79,11 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 	if f.ratio < 0 || f.seedTime < 0 {
 		return usage(errors.New("--seed-ratio and --seed-time cannot be negative"))
 	}
-	g := &fetcher{app: a, f: f, net: f.network(), d: a.display()}
+	n, err := f.network()
+	if err != nil {
+		return usage(err)
+	}
+	g := &fetcher{app: a, f: f, net: n, d: a.display()}
 	links, err := g.open(ctx, args)
 	if err != nil {
 		return err
@@ -94,11 +99,17 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 			return err
 		}
 	}
-	if g.s, err = f.networkFlags.session(g.net); err != nil {
+	if g.s, err = f.networkFlags.session(a, g.net); err != nil {
 		return err
 	}
 	for _, l := range links {
-		if err = g.add(ctx, l, sel); err != nil {
+		if l.magnet != nil {
+			err = g.follow(ctx, l.magnet)
+		}
+		if err == nil {
+			err = g.add(ctx, l, sel)
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -109,7 +120,7 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 }
 
 func (g *fetcher) open(ctx context.Context, args []string) ([]*link, error) {
-	client := netx.HTTPClient(g.net, netx.HTTPOptions{UserAgent: client()})
+	client := g.f.httpClient(g.net)
 	var links []*link
 	for _, arg := range args {
 		l, err := openLink(ctx, arg, client)

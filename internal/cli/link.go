@@ -35,7 +35,7 @@ func (l *link) name() string {
 	return l.magnet.Hash.String()
 }
 
-// openLink finds out what a link is. client fetches URLs; nil: URLs are refused.
+// openLink finds out what a link is. client fetches URLs.
 func openLink(ctx context.Context, text string, client *http.Client) (*link, error) {
 	l := &link{text: text}
 	lower := strings.ToLower(text)
@@ -101,11 +101,13 @@ func readAll(r io.Reader, from string) ([]byte, error) {
 	return b, nil
 }
 
+// direct returns what fetches URLs over the machine's own network, for verbs that talk to nobody else.
+func direct() *http.Client {
+	return netx.HTTPClient(netx.NewHost(netx.Options{}), netx.HTTPOptions{UserAgent: client()})
+}
+
 // fetch downloads a .torrent file.
 func fetch(ctx context.Context, from string, client *http.Client) ([]byte, error) {
-	if client == nil {
-		client = netx.HTTPClient(netx.NewHost(netx.Options{}), netx.HTTPOptions{})
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return nil, usage(err)

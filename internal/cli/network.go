@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,7 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"shoal/internal/bt/road"
 	"shoal/internal/bt/session"
+	"shoal/internal/ipfilter"
 	"shoal/internal/netx"
 )
 
@@ -34,13 +37,23 @@ type networkFlags struct {
 	maxPeers   int
 	memory     bytesFlag
 	state      string
+
+	route, bind string
+	anonymous   bool
+	encryption  string
+	noDHT       bool
+	nodes       []string
+	noUTP       bool
+	noLocal     bool
+	noPortMap   bool
+	filter      string
 }
 
 func (f *networkFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.listen, "listen", "", "address and port for peers, such as 192.0.2.7:6881 or :0; default: the first free port from 6881 on every address")
 	fl.StringArrayVar(&f.peers, "peer", nil, "a peer to connect to, HOST:PORT; may be repeated")
-	fl.BoolVar(&f.isolated, "isolated", false, "contact nothing public: only the trackers and peers named")
+	fl.BoolVar(&f.isolated, "isolated", false, "contact nothing public: only the trackers, peers and DHT nodes named and those they name; no router, no local discovery, no port mapping")
 	fl.BoolVar(&f.noTracker, "no-tracker", false, "ask no tracker")
 	fl.BoolVar(&f.allTracker, "all-trackers", false, "announce to every tracker at once instead of tier by tier (BEP 12)")
 	fl.Var(&f.down, "limit-down", "most to download a second, such as 500k or 2MB")
@@ -48,6 +61,16 @@ func (f *networkFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.lanFree, "lan-free", false, "do not apply the limits to peers on the local network")
 	fl.IntVar(&f.maxPeers, "max-peers", 200, "most connections for each torrent")
 	fl.Var(&f.memory, "memory", "most memory for payload on its way to disk (default 32MiB)")
+	fl.StringVar(&f.route, "route", "", "the one way out: socks5://[USER:PASSWORD@]HOST:PORT, tor, http://HOST:PORT, interface:NAME or a local address; nothing goes round it")
+	fl.StringVar(&f.bind, "bind", "", "use only this network interface, or this local address; with --route, to reach the proxy")
+	fl.BoolVar(&f.anonymous, "anonymous", false, "tell nobody who we are: no client name, no port or address in handshakes, a new peer id for each torrent")
+	fl.StringVar(&f.encryption, "encryption", string(road.PreferEncryption), "of connections with peers: prefer, require or off")
+	fl.BoolVar(&f.noDHT, "no-dht", false, "take no part in the DHT")
+	fl.StringArrayVar(&f.nodes, "dht-node", nil, "a DHT node to begin with, HOST:PORT; may be repeated")
+	fl.BoolVar(&f.noUTP, "no-utp", false, "connect over TCP only")
+	fl.BoolVar(&f.noLocal, "no-lsd", false, "do not look for peers on the local network")
+	fl.BoolVar(&f.noPortMap, "no-port-map", false, "do not ask the router to open our port")
+	fl.StringVar(&f.filter, "ip-filter", "", "file of addresses to have nothing to do with: P2P, DAT or CIDR lines, gzip or not")
 	fl.StringVar(&f.state, "state", "", "folder that remembers what was fetched so far (default: below $XDG_STATE_HOME)")
 }
 
@@ -66,11 +89,22 @@ func tiers(urls []string) [][]string {
 
 // check finds what is wrong with the flags before anything is done.
 func (f *networkFlags) check() error {
-	for _, p := range f.peers {
-		host, port, err := net.SplitHostPort(p)
-		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
-			return usage(fmt.Errorf("--peer %q is not HOST:PORT", p))
+	for _, list := range []struct {
+		flag  string
+		hosts []string
+	}{{"peer", f.peers}, {"dht-node", f.nodes}} {
+		for _, p := range list.hosts {
+			host, port, err := net.SplitHostPort(p)
+			if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
+				return usage(fmt.Errorf("--%s %q is not HOST:PORT", list.flag, p))
+			}
 		}
+	}
+	if _, err := road.ParseEncryption(f.encryption); err != nil {
+		return usage(fmt.Errorf("--encryption: %w", err))
+	}
+	if _, err := f.network(); err != nil {
+		return usage(err)
 	}
 	if f.listen != "" {
 		_, port, err := net.SplitHostPort(f.listen)
@@ -84,19 +118,85 @@ func (f *networkFlags) check() error {
 	return nil
 }
 
-// network returns the way out: bound to the address that --listen names, so that peers see the one they know.
-func (f *networkFlags) network() netx.Network {
+// network returns the way out. Without another choice it is bound to the address that --listen names, so that peers see the one they know.
+func (f *networkFlags) network() (netx.Network, error) {
+	route, err := netx.ParseRoute(f.route)
+	if err != nil {
+		return nil, fmt.Errorf("--%w", err)
+	}
 	var o netx.Options
 	if host, _, err := net.SplitHostPort(f.listen); err == nil {
 		if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() && !a.IsLoopback() {
 			o.Bind = a
 		}
 	}
-	return netx.NewHost(o)
+	if f.bind == "" {
+		return route.Open(o)
+	}
+	text := f.bind
+	if _, err := netip.ParseAddr(text); err != nil {
+		text = "interface:" + text
+	}
+	bind, err := netx.ParseRoute(text)
+	if err != nil {
+		return nil, fmt.Errorf("--bind: %w", err)
+	}
+	under, err := bind.Open(o)
+	if err != nil {
+		return nil, fmt.Errorf("--bind: %w", err)
+	}
+	if _, err := route.Over(under); err != nil {
+		return nil, fmt.Errorf("--route and --bind both choose how sockets are bound: %w", err)
+	}
+	return route.Over(under)
+}
+
+// httpClient returns what fetches URLs over the same way out.
+func (f *networkFlags) httpClient(n netx.Network) *http.Client {
+	return netx.HTTPClient(n, netx.HTTPOptions{UserAgent: client(), NoUserAgent: f.anonymous || netx.TraitsOf(n).Anonymous})
+}
+
+// dht returns how to take part in the DHT, nil: not.
+func (f *networkFlags) dht(state string) *session.DHT {
+	if f.noDHT {
+		return nil
+	}
+	d := &session.DHT{Nodes: f.nodes}
+	if state != "" {
+		d.State = filepath.Join(state, "dht")
+	}
+	if !f.isolated {
+		d.Routers = session.PublicRouters
+	}
+	return d
+}
+
+// ipFilter reads --ip-filter.
+func (f *networkFlags) ipFilter(a *app) (*ipfilter.Filter, error) {
+	if f.filter == "" {
+		return nil, nil
+	}
+	file, err := os.Open(f.filter)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	list, report, err := ipfilter.Parse(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.filter, err)
+	}
+	if report.Bad > 0 {
+		a.warn("%s: %d of %d lines are not understood and were left out; %v", f.filter, report.Bad, report.Lines, report.First[0])
+	}
+	return list, nil
 }
 
 // session starts the engine.
-func (f *networkFlags) session(n netx.Network) (*session.Session, error) {
+func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error) {
+	filter, err := f.ipFilter(a)
+	if err != nil {
+		return nil, err
+	}
 	state := f.state
 	if state == "" {
 		state = stateDir()
@@ -104,6 +204,7 @@ func (f *networkFlags) session(n netx.Network) (*session.Session, error) {
 	cfg := session.Config{
 		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree,
 		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
+		Encryption: road.Encryption(f.encryption), NoUTP: f.noUTP, DHT: f.dht(state), Filter: filter, Anonymous: f.anonymous, Isolated: f.isolated,
 	}
 	listens := []string{f.listen}
 	if f.listen == "" {
@@ -113,11 +214,13 @@ func (f *networkFlags) session(n netx.Network) (*session.Session, error) {
 		}
 		listens = append(listens, ":0")
 	}
-	var s *session.Session
-	var err error
+	session.LimitGarbage()
 	for _, cfg.Listen = range listens {
-		session.LimitGarbage()
-		if s, err = session.New(cfg); err == nil {
+		s, bad := session.New(cfg)
+		if err = bad; err == nil {
+			for _, text := range s.Notices() {
+				a.warn("%s", text)
+			}
 			return s, nil
 		}
 	}

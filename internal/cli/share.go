@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -18,30 +19,44 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/netx"
 )
 
 func (a *app) share() *cobra.Command {
 	var f networkFlags
 	var cf createFlags
-	var out string
+	var out, keyFile string
 	c := &cobra.Command{
 		Use:   "share PATH",
 		Short: "Offer a file or folder to others, where it lies, until Ctrl-C",
 		Example: `  shoal share ./talk.mp4
-  shoal share ./album --tracker udp://tracker.example.org:6969 -o album.torrent`,
+  shoal share ./album --tracker udp://tracker.example.org:6969 -o album.torrent
+  shoal share ./news --update-key news.key          a link that stays while what it names changes`,
 		Args: one("a file or folder"),
-		RunE: func(c *cobra.Command, args []string) error { return a.runShare(c.Context(), &f, &cf, args[0], out) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.runShare(c.Context(), &f, &cf, args[0], out, keyFile)
+		},
 	}
 	f.add(c)
 	cf.add(c)
+	c.Flags().StringVar(&keyFile, "update-key", "", "file with the key of a link that names whatever was shared with it last (BEP 46); made if it is not there")
 	c.Flags().StringVarP(&out, "output", "o", "", "also write a .torrent file")
 	return c
 }
 
-func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, path, out string) error {
+func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, path, out, keyFile string) error {
 	o, err := cf.options()
 	if err = errors.Join(err, f.check()); err != nil {
 		return usage(err)
+	}
+	var key ed25519.PrivateKey
+	if keyFile != "" {
+		if o.Private || f.noDHT {
+			return usage(errors.New("--update-key needs the DHT, which --private and --no-dht rule out"))
+		}
+		if key, err = publisherKey(keyFile); err != nil {
+			return err
+		}
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -57,7 +72,17 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 		}
 	}
 	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: onDisk(t.Info, abs)}
-	return a.offer(ctx, f, spec, 0, func(s *session.Session) { a.link(t, s, out) })
+	n, err := f.network()
+	if err != nil {
+		return usage(err)
+	}
+	return a.offer(ctx, f, n, spec, 0, func(s *session.Session) {
+		a.link(t, s, out)
+		if key != nil {
+			a.publisherLink(key)
+			go a.publish(ctx, s, key, t.Info.Hash)
+		}
+	})
 }
 
 // onDisk returns the paths of files that lie under other names than the torrent has made safe, as when --name gave another.
@@ -127,7 +152,11 @@ func (a *app) runSeed(ctx context.Context, f *networkFlags, text, dir string, re
 	if err := f.check(); err != nil {
 		return err
 	}
-	l, err := openLink(ctx, text, nil)
+	n, err := f.network()
+	if err != nil {
+		return usage(err)
+	}
+	l, err := openLink(ctx, text, f.httpClient(n))
 	if err != nil {
 		return err
 	}
@@ -137,17 +166,17 @@ func (a *app) runSeed(ctx context.Context, f *networkFlags, text, dir string, re
 	if l.magnet != nil {
 		more = l.magnet.Peers
 	}
-	if spec.Peers, err = f.addresses(ctx, a, f.network(), more); err != nil {
+	if spec.Peers, err = f.addresses(ctx, a, n, more); err != nil {
 		return err
 	}
-	return a.offer(ctx, f, spec, timeout, nil)
+	return a.offer(ctx, f, n, spec, timeout, nil)
 }
 
 // offer seeds until Ctrl-C, or until no metadata has come within timeout, if that is not 0. begun is called once the
 // engine listens.
-func (a *app) offer(ctx context.Context, f *networkFlags, spec session.Spec, timeout time.Duration, begun func(*session.Session)) error {
+func (a *app) offer(ctx context.Context, f *networkFlags, n netx.Network, spec session.Spec, timeout time.Duration, begun func(*session.Session)) error {
 	f.apply(&spec)
-	s, err := f.session(f.network())
+	s, err := f.session(a, n)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (a *app) show() *cobra.Command {
 }
 
 func (a *app) runShow(ctx context.Context, text string) error {
-	l, err := openLink(ctx, text, nil)
+	l, err := openLink(ctx, text, direct())
 	if err != nil {
 		return err
 	}

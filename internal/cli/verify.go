@@ -30,7 +30,7 @@ func (a *app) verify() *cobra.Command {
 }
 
 func (a *app) runVerify(ctx context.Context, text, dir string) error {
-	l, err := openLink(ctx, text, nil)
+	l, err := openLink(ctx, text, direct())
 	if err != nil {
 		return err
 	}

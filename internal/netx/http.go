@@ -13,6 +13,7 @@ import (
 // HTTPOptions adjust HTTPClient. A zero field has a default.
 type HTTPOptions struct {
 	UserAgent      string        // of requests that set none; default "shoal"
+	NoUserAgent    bool          // name ourselves to nobody
 	HeaderTimeout  time.Duration // from the sent request to the response's header; default 30 s
 	ConnsPerHost   int           // connections to one server, idle or not; default no limit
 	ReadBufferSize int           // bytes per connection; default 4 KiB
@@ -39,7 +40,10 @@ const (
 //   - Bodies that were compressed for the transport are unpacked, unless a request sets Accept-Encoding itself. The
 //     reader's limit on the length then counts unpacked bytes.
 func HTTPClient(n Network, o HTTPOptions) *http.Client {
-	if o.UserAgent == "" {
+	switch {
+	case o.NoUserAgent:
+		o.UserAgent = "" // which net/http leaves out
+	case o.UserAgent == "":
 		o.UserAgent = "shoal"
 	}
 	if o.HeaderTimeout == 0 {

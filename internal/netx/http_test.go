@@ -74,6 +74,11 @@ func TestHTTPUserAgent(t *testing.T) {
 	if b, err := get(t, c, "http://h/"); err != nil || b != "other/1" {
 		t.Errorf("%q, %v", b, err)
 	}
+	nameless := HTTPClient(n, HTTPOptions{UserAgent: "other/1", NoUserAgent: true})
+	defer nameless.CloseIdleConnections()
+	if b, err := get(t, nameless, "http://h/"); err != nil || b != "" {
+		t.Errorf("without a name: %q, %v", b, err)
+	}
 	req, _ := http.NewRequest("GET", "http://h/", nil)
 	req.Header.Set("User-Agent", "own")
 	r, err := c.Do(req)

@@ -19,6 +19,7 @@ type packetConn struct {
 	host          *Host
 	addr          netip.AddrPort
 	remote        netip.AddrPort
+	group         netip.AddrPort // that it has joined, if valid
 	cond          sync.Cond
 	reads, writes deadline
 	rand          *rand.Rand
@@ -77,11 +78,16 @@ func (h *Host) openPacket(port uint16, loopback bool, remote netip.AddrPort) (*p
 	if loopback {
 		addr = netip.AddrPortFrom(h.loopback(), port)
 	}
+	p := h.newPacketConn(addr, remote)
+	h.packets[port] = p
+	return p, nil
+}
+
+func (h *Host) newPacketConn(addr, remote netip.AddrPort) *packetConn {
 	p := &packetConn{host: h, addr: addr, remote: remote, rand: h.net.random(addr, remote)}
 	p.cond.L = locker{h.net}
 	p.reads.wake, p.writes.wake = p.cond.Broadcast, p.cond.Broadcast
-	h.packets[port] = p
-	return p, nil
+	return p
 }
 
 func (p *packetConn) opError(op string, err error) error {
@@ -143,12 +149,9 @@ func (p *packetConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error
 }
 
 func (p *packetConn) send(b []byte, to netip.AddrPort) {
-	other := p.host.find(to.Addr())
-	in := &flow{} // a host that is not there has no queue
-	if other != nil {
-		if q := other.packets[to.Port()]; q != nil {
-			in = &q.inFlow
-		}
+	if to.Addr().IsMulticast() {
+		p.sendGroup(b, to)
+		return
 	}
 	from := p.addr
 	if to.Addr().IsLoopback() {
@@ -156,29 +159,74 @@ func (p *packetConn) send(b []byte, to netip.AddrPort) {
 	}
 	size := len(b) + udpHeader
 	p.out += size
-	p.host.net.send(&packet{
-		size: size, from: p.host, to: other, out: &p.flow, in: in, rand: p.rand, drop: true,
-		left: func() {
-			p.out -= size
-			p.cond.Broadcast()
-		},
-		arrive: func(bool) {
-			q := other.packets[to.Port()]
-			if q == nil || q.addr.Addr().IsLoopback() && other != p.host {
-				p.refused(other)
-				return
-			}
-			q.receive(datagram{from, b})
-		},
+	t := &transit{sender: p, from: from, to: to, data: b}
+	t.leg(p.host, &p.flow, func() {
+		p.out -= size
+		p.cond.Broadcast()
 	})
 }
 
+// transit is a datagram on its way, which NATs rewrite.
+type transit struct {
+	sender   *packetConn
+	from, to netip.AddrPort
+	data     []byte
+	delay    time.Duration // of the links behind it
+}
+
+// leg sends it from a host, or a side of a NAT, to the next on the way. left may be nil.
+func (t *transit) leg(at *Host, out *flow, left func()) {
+	next := at.hop(t.to.Addr())
+	t.delay += at.latency(next, nil)
+	at.net.send(&packet{
+		size: len(t.data) + udpHeader, from: at, to: next, out: out, in: next.flowOf(t.to), rand: t.sender.rand, drop: true, left: left,
+		arrive: func(bool) { t.arrive(next) },
+	})
+}
+
+// flowOf returns the queue at h's downlink for what is sent to an address.
+func (h *Host) flowOf(to netip.AddrPort) *flow {
+	if h == nil {
+		return &flow{} // a host that is not there has no queue
+	}
+	if h.gate != nil {
+		if m := h.gate.in[endpoint{"udp", to}]; m != nil {
+			return &m.down
+		}
+	}
+	if q := h.packets[to.Port()]; q != nil {
+		return &q.inFlow
+	}
+	return &flow{}
+}
+
+func (t *transit) arrive(at *Host) {
+	if !at.ends(t.to.Addr()) {
+		next, m, from, to := at.pass("udp", t.from, t.to)
+		if next != nil {
+			t.from, t.to = from, to
+			t.leg(next, &m.up, nil)
+		}
+		return
+	}
+	origin := t.sender.host
+	if at.net.cut[[2]*Host{origin, at}] {
+		return
+	}
+	q := at.packets[t.to.Port()]
+	if q == nil || q.addr.Addr().IsLoopback() && at != origin {
+		t.sender.refused(at, t.delay)
+		return
+	}
+	q.receive(datagram{t.from, t.data})
+}
+
 // refused tells a connected socket that nobody has the port that it talks to (RFC 1122 §4.1.3.3).
-func (p *packetConn) refused(by *Host) {
+func (p *packetConn) refused(by *Host, delay time.Duration) {
 	if !p.remote.IsValid() {
 		return
 	}
-	p.host.net.after(p.host.latency(by, nil), func() {
+	p.host.net.after(delay, func() {
 		if by.reaches(p.host) && !p.closed {
 			p.err = os.NewSyscallError("read", syscall.ECONNREFUSED)
 			p.cond.Broadcast()
@@ -242,7 +290,11 @@ func (p *packetConn) Close() error {
 func (p *packetConn) close() {
 	p.closed = true
 	p.queue = nil
-	delete(p.host.packets, p.addr.Port())
+	if p.group.IsValid() {
+		p.leaveGroup()
+	} else {
+		delete(p.host.packets, p.addr.Port())
+	}
 	p.reads.set(p.host.net, time.Time{})
 	p.writes.set(p.host.net, time.Time{})
 	p.cond.Broadcast()

@@ -79,9 +79,10 @@ func (h *Host) dialStream(ctx context.Context, to netip.AddrPort) (*stream, erro
 
 // knock sends the SYN of a new stream, and sends it again after a timeout if nothing comes back.
 func (s *stream) knock(try int) {
-	other := s.host.find(s.remote.Addr())
-	s.net.after(s.host.latency(other, s.rand), func() {
-		if s.dialing && !s.answer(other) {
+	r, seen, reached := s.host.route(s.local, s.remote)
+	s.route = r
+	s.net.after(r.latency(s.rand), func() {
+		if s.dialing && !s.answer(seen, reached) {
 			s.net.after(time.Second<<try, func() {
 				if !s.dialing {
 					return
@@ -96,13 +97,14 @@ func (s *stream) knock(try int) {
 	})
 }
 
-// answer is what the other host does as the SYN arrives. It reports false if it does nothing.
-func (s *stream) answer(other *Host) bool {
-	if !s.host.reaches(other) || s.host.loses(other, header, s.rand) {
+// answer is what the other host does as the SYN arrives, from the address that it sees to its own. It reports false if it does nothing.
+func (s *stream) answer(seen, reached netip.AddrPort) bool {
+	if !s.route.reaches() || s.route.loses(header, s.rand) {
 		return false
 	}
-	back := s.host.latency(other, s.rand)
-	l := other.listeners[s.remote.Port()]
+	other := s.route.end()
+	back := s.route.latency(s.rand)
+	l := other.listeners[reached.Port()]
 	if l == nil || l.addr.Addr().IsLoopback() && s.host != other {
 		s.net.after(back, func() { s.abort(os.NewSyscallError("connect", syscall.ECONNREFUSED), false) })
 		return true
@@ -110,13 +112,14 @@ func (s *stream) answer(other *Host) bool {
 	if len(l.queue) >= backlog {
 		return false
 	}
-	p := newStream(other, s.remote, s.local)
+	p := newStream(other, reached, seen)
+	p.route = s.route.back()
 	p.peer, s.peer = s, p
 	s.net.after(back, func() {
 		if s.err == nil {
 			s.dialing = false
 			s.dialed <- nil
-			s.net.after(s.host.latency(other, nil), func() { l.offer(p) })
+			s.net.after(s.route.latency(nil), func() { l.offer(p) })
 		}
 	})
 	return true

@@ -30,10 +30,12 @@ type flow struct {
 // pipe is one direction of a link. It sends one packet at a time, taking turns between flows by deficit round robin
 // (RFC 8290 §4.1 tells of this use of it).
 type pipe struct {
-	net  *Net
-	rate int64 // bytes a second, 0 unlimited
-	ring []*flow
-	busy bool
+	net   *Net
+	rate  int64 // bytes a second, 0 unlimited
+	ring  []*flow
+	busy  bool
+	limit int  // bytes of the one queue of all flows; 0: each has its own
+	one   flow // that queue
 }
 
 // send puts a packet on its way. A packet to the host itself meets no link.
@@ -41,7 +43,7 @@ func (n *Net) send(p *packet) {
 	if p.from == p.to {
 		n.after(0, func() {
 			p.leave()
-			p.arrive(false)
+			p.arrive(p.marked)
 		})
 		return
 	}
@@ -54,6 +56,9 @@ func (n *Net) send(p *packet) {
 		}
 	}
 	p.from.up.put(p.out, p)
+	if p.from.up.limit > 0 {
+		n.after(0, p.leave) // it does not wait in its socket
+	}
 }
 
 // receive queues a packet at the receiver's downlink. A flow that has more than its share of the queue is told to slow
@@ -64,7 +69,7 @@ func (p *packet) receive() {
 		return
 	}
 	l := &p.to.down
-	if l.rate > 0 && p.in.bytes > l.room()/max(1, len(l.ring)) {
+	if l.rate > 0 && l.limit == 0 && p.in.bytes > l.room()/max(1, len(l.ring)) {
 		p.marked = true
 		if p.drop {
 			p.lose()
@@ -76,8 +81,9 @@ func (p *packet) receive() {
 }
 
 func (p *packet) leave() {
-	if p.left != nil {
-		p.left()
+	if left := p.left; left != nil {
+		p.left = nil
+		left()
 	}
 }
 
@@ -94,6 +100,12 @@ func (l *pipe) put(f *flow, p *packet) {
 	if l.rate == 0 && !l.busy {
 		l.net.after(0, p.done)
 		return
+	}
+	if l.limit > 0 {
+		if f = &l.one; f.bytes+p.size > l.limit {
+			p.lose()
+			return
+		}
 	}
 	f.queue = append(f.queue, p)
 	f.bytes += p.size

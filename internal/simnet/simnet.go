@@ -3,13 +3,17 @@
 // A Net has hosts; each Host is a netx.Network with one address behind one Link. Bandwidth, latency, loss, partitions
 // and the death of hosts are modelled; every byte and packet takes the time that the links on its way would take:
 //
-//	sender → its uplink (serialised, fair between flows) → latency of both links, loss → receiver's downlink → receiver
+//	sender → its uplink (serialised, fair between flows unless it has a Queue) → latency of both links, loss →
+//	receiver's downlink (likewise) → receiver
+//
+// Hosts may be behind NATs and firewalls, which have a link of their own on the way and rewrite addresses as they go.
 //
 // Nothing here starts a goroutine of its own: one timer drives all events, and all state is guarded by one mutex. So a
 // bubble ends when the code under test ends. The same seed and the same order of calls give the same losses.
 //
 // Streams are a simple TCP: slow start, back-off when the receiver's downlink is congested (as if by ECN) or a packet is
-// lost, retransmission, a receive window, half-close and resets. Acknowledgements take time but no bandwidth.
+// lost, retransmission, a receive window, half-close and resets. Acknowledgements take time but no bandwidth. Where a link has a
+// Queue, they fill it and halve their window once in a round trip for what it drops.
 package simnet
 
 import (
@@ -19,6 +23,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -31,39 +36,62 @@ type Link struct {
 	Latency  time.Duration // one way, between the host and the core: a round trip is 2·(a.Latency+b.Latency)
 	Jitter   time.Duration // up to this much more for each packet; datagrams overtake one another by it
 	Loss     float64       // probability that a packet of up to 1500 bytes is lost on this link, in either direction
+
+	// Queue makes each direction with a rate one queue of so many bytes for all flows, first in first out, that drops what does
+	// not fit, as a modem's. Without it the flows have queues of their own and take turns, the sender's wait in its sockets, and
+	// streams are told of congestion.
+	Queue int
 }
 
 // Net is one network. Make it and use it inside the same bubble.
 type Net struct {
 	seed uint64
 
-	mu    sync.Mutex
-	queue schedule
-	hosts map[netip.Addr]*Host
-	names map[string][]netip.Addr
-	cut   map[[2]*Host]bool
+	mu     sync.Mutex
+	queue  schedule
+	hosts  map[netip.Addr]*Host // that are not behind a NAT
+	walled map[netip.Addr]*NAT  // the firewalls of hosts that are behind one
+	names  map[string][]netip.Addr
+	cut    map[[2]*Host]bool
 }
 
 // New returns a network without hosts. seed decides which packets are lost.
 func New(seed uint64) *Net {
-	n := &Net{seed: seed, hosts: map[netip.Addr]*Host{}, names: map[string][]netip.Addr{}, cut: map[[2]*Host]bool{}}
+	n := &Net{seed: seed, hosts: map[netip.Addr]*Host{}, walled: map[netip.Addr]*NAT{}, names: map[string][]netip.Addr{}, cut: map[[2]*Host]bool{}}
 	n.queue.start = time.Now()
 	return n
 }
 
 // Host adds a host. The address must be new and neither unspecified nor loopback.
-func (n *Net) Host(addr netip.Addr, link Link) *Host {
-	addr = addr.Unmap()
-	h := &Host{net: n, addr: addr, link: link, nextPort: firstPort,
-		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, streams: map[tuple]*stream{}}
-	h.up = pipe{net: n, rate: link.Up}
-	h.down = pipe{net: n, rate: link.Down}
+func (n *Net) Host(addr netip.Addr, link Link) *Host { return n.addHost(nil, addr, link) }
+
+// addHost adds a host behind a NAT, or behind none.
+func (n *Net) addHost(behind *NAT, addr netip.Addr, link Link) *Host {
+	h := n.newHost(addr.Unmap(), link)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.hosts[addr] != nil || addr.IsUnspecified() || addr.IsLoopback() {
+	hosts := n.hosts
+	if h.nat = behind; behind != nil {
+		hosts = behind.hosts
+		if behind.firewall {
+			if n.hosts[h.addr] != nil || n.walled[h.addr] != nil {
+				panic("simnet: repeated address " + addr.String())
+			}
+			n.walled[h.addr] = behind
+		}
+	}
+	if hosts[h.addr] != nil || addr.IsUnspecified() || addr.IsLoopback() {
 		panic("simnet: bad or repeated address " + addr.String())
 	}
-	n.hosts[addr] = h
+	hosts[h.addr] = h
+	return h
+}
+
+func (n *Net) newHost(addr netip.Addr, link Link) *Host {
+	h := &Host{net: n, addr: addr, link: link, nextPort: firstPort,
+		listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, groups: map[netip.AddrPort][]*packetConn{}, streams: map[tuple]*stream{}}
+	h.up = pipe{net: n, rate: link.Up, limit: link.Queue}
+	h.down = pipe{net: n, rate: link.Down, limit: link.Queue}
 	return h
 }
 
@@ -112,11 +140,14 @@ type Host struct {
 	addr     netip.Addr
 	link     Link
 	up, down pipe
+	nat      *NAT // that it is behind, or nil
+	gate     *NAT // that it is one side of, or nil
 
 	off       bool // its cable is pulled
 	nextPort  uint16
 	listeners map[uint16]*listener
 	packets   map[uint16]*packetConn
+	groups    map[netip.AddrPort][]*packetConn // sockets that have joined multicast groups
 	streams   map[tuple]*stream
 }
 
@@ -152,6 +183,11 @@ func (h *Host) Kill() {
 	for _, p := range h.packets {
 		p.close()
 	}
+	for _, ps := range h.groups {
+		for _, p := range slices.Clone(ps) {
+			p.close()
+		}
+	}
 	for _, s := range h.streams {
 		s.closed = true
 		s.abort(net.ErrClosed, true)
@@ -162,7 +198,7 @@ func (h *Host) Kill() {
 func (h *Host) SetLink(l Link) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.link, h.up.rate, h.down.rate = l, l.Up, l.Down
+	h.link, h.up.rate, h.down.rate, h.up.limit, h.down.limit = l, l.Up, l.Down, l.Queue, l.Queue
 }
 
 // Resolve implements netx.Network with the names that the Net was given. It takes no time.
@@ -273,15 +309,7 @@ func (h *Host) freePort(used func(uint16) bool) (uint16, error) {
 	return 0, syscall.EADDRINUSE
 }
 
-// find returns the host at an address as h sees it, or nil.
-func (h *Host) find(a netip.Addr) *Host {
-	if a.IsLoopback() {
-		return h
-	}
-	return h.net.hosts[a]
-}
-
-// reaches reports whether packets from h get to other now.
+// reaches reports whether packets from h get to other, the next on their way, now.
 func (h *Host) reaches(other *Host) bool {
 	return h == other || other != nil && !h.off && !other.off && !h.net.cut[[2]*Host{h, other}]
 }

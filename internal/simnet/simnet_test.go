@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -750,4 +751,55 @@ func TestRealTime(t *testing.T) {
 	c, s := connect(t, client, l)
 	transfer(t, c, s, 100e3)
 	s.Close()
+}
+
+// TestQueue: a stream fills a queue and the line, what does not fit is lost, and others wait behind it.
+func TestQueue(t *testing.T) {
+	const rate, queue = 2.5e6, 250e3 // 100 ms
+	for name, links := range map[string][2]Link{
+		"downlink": {{Latency: 20 * time.Millisecond}, {Down: rate, Queue: queue}},
+		"uplink":   {{Up: rate, Queue: queue, Latency: 20 * time.Millisecond}, {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, client, server, l := pair(t, links[0], links[1])
+				defer l.Close()
+				from, to := connect(t, client, l)
+				defer to.Close()
+				p, err := server.ListenPacket(t.Context(), "udp", ":7")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				q, err := client.Dial(t.Context(), "udp", "10.0.0.2:7")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer q.Close()
+				done := make(chan struct{})
+				go func() {
+					between(t, name, transfer(t, from, to, 12.5e6), 5*time.Second, 5500*time.Millisecond)
+					close(done)
+				}()
+				var delays []time.Duration
+				for b, going := make([]byte, 100), true; going; {
+					select {
+					case <-done:
+						going = false
+						continue
+					default:
+					}
+					start := time.Now()
+					q.Write(b)
+					p.SetReadDeadline(start.Add(time.Second))
+					if _, _, err := p.ReadFrom(b); err == nil { // it may be lost
+						delays = append(delays, time.Since(start)-20*time.Millisecond)
+					}
+				}
+				slices.Sort(delays)
+				between(t, "the median wait", delays[len(delays)/2], 40*time.Millisecond, 100*time.Millisecond)
+				between(t, "the longest wait", delays[len(delays)-1], 90*time.Millisecond, 101*time.Millisecond)
+			})
+		})
+	}
 }

@@ -19,6 +19,7 @@ const (
 	minTimeout  = 200 * time.Millisecond
 	maxTimeout  = time.Minute
 	giveUp      = 15 * time.Minute // of retransmissions, as Linux does
+	resends     = 3                // of a segment that a queue drops each time, before there is a timeout (RFC 8985)
 	dialTries   = 7                // of which the last waits 64 s: 127 s in all, as Linux does
 )
 
@@ -28,19 +29,20 @@ type stream struct {
 	host          *Host
 	local, remote netip.AddrPort
 	peer          *stream
+	route         *route // to the peer
 	rand          *rand.Rand
 	cond          sync.Cond // anything that a Read or Write may wait for
 	reads, writes deadline
 
 	// Sending.
 	out        []byte // not yet cut into segments
-	flow       flow   // at our uplink
 	uplinked   int    // segments in or before our uplink
 	seq        int    // of the next segment
 	inflight   int    // bytes sent and not acknowledged
 	cwnd       int
 	fast       bool          // slow start
-	calm       time.Duration // no second back-off before this time
+	calm       time.Duration // no second back-off before this time,
+	recovery   int           // or where a link has a Queue, for a segment before this one
 	finWanted  bool
 	finSent    bool
 	finAcked   bool
@@ -51,7 +53,6 @@ type stream struct {
 	unread int
 	want   int // the next segment in order
 	ahead  map[int]*segmentData
-	inFlow flow // at our downlink
 	eof    bool
 
 	dialing bool
@@ -79,30 +80,30 @@ func newStream(h *Host, local, remote netip.AddrPort) *stream {
 }
 
 // rtt returns the round trip without queues.
-func (s *stream) rtt() time.Duration { return 2 * s.host.latency(s.peer.host, nil) }
+func (s *stream) rtt() time.Duration { return 2 * s.route.latency(nil) }
 
-// rate returns the bytes a second that the links allow, 0 if any number.
-func (s *stream) rate() int64 {
-	up, down := s.host.link.Up, s.peer.host.link.Down
-	if up == 0 || down > 0 && down < up {
-		return down
+// segment returns how many bytes of the stream travel as one: those of a packet where there is a queue to fill.
+func (s *stream) segment() int {
+	if s.route.queue() > 0 {
+		return mtu - header
 	}
-	return up
+	return segment(s.route.rate())
 }
 
-// window returns how many bytes may be on their way or unread: twice the product of bandwidth and round trip, within bounds.
+// window returns how many bytes may be on their way or unread: twice the product of bandwidth and round trip and what queues hold,
+// within bounds.
 func (s *stream) window() int {
-	rate := s.rate()
+	rate := s.route.rate()
 	if rate == 0 {
 		rate = 1 << 30
 	}
-	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow), maxWindow))
+	return int(min(max(2*s.rtt().Seconds()*float64(rate), minWindow)+2*float64(s.route.queue()), maxWindow))
 }
 
 // pump sends what the windows allow. No more than two segments wait in the host's own uplink: the rest stays where
 // Write feels it.
 func (s *stream) pump() {
-	size := segment(s.rate())
+	size := s.segment()
 	for s.err == nil && s.uplinked < 2 && len(s.out) > 0 && s.inflight < s.cwnd && s.inflight+s.peer.unread < s.window() {
 		n := min(size, len(s.out))
 		seg := &segmentData{seq: s.seq, data: append([]byte(nil), s.out[:n]...)}
@@ -121,8 +122,8 @@ func (s *stream) pump() {
 func (s *stream) transmit(seg *segmentData) {
 	s.uplinked++
 	packets := (len(seg.data) + mtu - header - 1) / (mtu - header)
-	s.net.send(&packet{
-		size: len(seg.data) + header*max(1, packets), from: s.host, to: s.peer.host, out: &s.flow, in: &s.peer.inFlow, rand: s.rand,
+	s.route.send(packet{
+		size: len(seg.data) + header*max(1, packets), rand: s.rand,
 		left: func() {
 			s.uplinked--
 			s.pump()
@@ -147,26 +148,41 @@ func (s *stream) lost(seg *segmentData) {
 		return
 	}
 	wait := s.rtt()
-	if seg.tries > 0 || !s.host.reaches(s.peer.host) {
+	queue := s.route.queue()
+	if queue > 0 {
+		wait += duration(queue, s.route.rate()) // what was before it tells of the loss
+	}
+	if seg.tries > 0 && (queue == 0 || seg.tries > resends) || !s.route.reaches() {
 		wait = min(max(minTimeout, 2*s.rtt())<<min(seg.tries, 20), maxTimeout)
 		s.cwnd = 2 * mtu
 	}
 	seg.tries++
-	s.backOff(0.5)
+	if queue == 0 {
+		s.backOff(0.5)
+	}
 	s.net.after(wait, func() {
-		if s.err == nil {
-			s.transmit(seg)
+		if s.err != nil {
+			return
 		}
+		if queue > 0 && seg.seq >= s.recovery { // it is known only now
+			s.recovery = s.seq
+			s.shrink(0.5)
+		}
+		s.transmit(seg)
 	})
 }
 
 // backOff shrinks the congestion window, at most once in a round trip.
 func (s *stream) backOff(by float64) {
 	if now := s.net.now(); now >= s.calm {
-		s.cwnd = max(2*mtu, int(float64(s.cwnd)*by))
-		s.fast = false
+		s.shrink(by)
 		s.calm = now + s.rtt()
 	}
+}
+
+func (s *stream) shrink(by float64) {
+	s.cwnd = max(2*mtu, int(float64(s.cwnd)*by))
+	s.fast = false
 }
 
 // receive takes a segment off the wire.
@@ -180,7 +196,7 @@ func (s *stream) receive(seg *segmentData, marked bool) {
 		return
 	}
 	s.unread += len(seg.data)
-	s.net.after(s.host.latency(s.peer.host, nil), func() { s.peer.acknowledged(seg, marked) })
+	s.net.after(s.route.latency(nil), func() { s.peer.acknowledged(seg, marked) })
 	s.ahead[seg.seq] = seg
 	for next := s.ahead[s.want]; next != nil; next = s.ahead[s.want] {
 		delete(s.ahead, s.want)
@@ -227,8 +243,8 @@ func (s *stream) forget() {
 
 // sendReset tells the peer that the stream is dead here. It is tried once: whoever sends again gets another.
 func (s *stream) sendReset() {
-	s.net.after(s.host.latency(s.peer.host, nil), func() {
-		if p := s.peer; s.host.reaches(p.host) && p.err == nil {
+	s.net.after(s.route.latency(nil), func() {
+		if p := s.peer; s.route.reaches() && p.err == nil {
 			p.abort(syscall.ECONNRESET, false)
 		}
 	})

@@ -2,6 +2,7 @@
 package magnet
 
 import (
+	"crypto/ed25519"
 	"encoding/base32"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,7 @@ const (
 	maxList   = 500      // trackers, web seeds, peers, ranges: each
 	maxName   = 1024     // bytes of the name
 	maxURL    = 4096     // bytes of an address
+	maxSalt   = 64       // bytes (BEP 44)
 )
 
 // Range is a run of files, both ends included, as BEP 53 counts them: in the order of the torrent, from 0.
@@ -38,6 +40,11 @@ type Magnet struct {
 	WebSeeds []string       // ws, each once
 	Peers    []string       // x.pe: host:port, each once
 	Select   []Range        // so: the files to fetch; nil for all
+
+	// Publisher is the ed25519 key (xs=urn:btpk:) of who names the torrent by a mutable item of the DHT, and Salt (s) tells that item from
+	// others of the same key (BEP 46). Such a link needs no infohash.
+	Publisher *[ed25519.PublicKeySize]byte
+	Salt      []byte
 }
 
 // multihash begins a SHA-256 multihash: the function's code and the digest's length.
@@ -98,6 +105,11 @@ func Parse(s string) (*Magnet, error) {
 			return nil, err
 		}
 	}
+	if m.Publisher == nil {
+		m.Salt = nil
+	} else if m.Hash.IsZero() {
+		return m, nil
+	}
 	if m.Hash.IsZero() {
 		return nil, errors.New("magnet link has no infohash of BitTorrent (xt=urn:btih: or xt=urn:btmh:)")
 	}
@@ -122,6 +134,12 @@ func (m *Magnet) set(key, value string) error {
 	switch key {
 	case "xt":
 		return m.topic(value)
+	case "xs":
+		return m.source(value)
+	case "s":
+		if salt, err := hex.DecodeString(value); err == nil && len(salt) > 0 && len(salt) <= maxSalt {
+			m.Salt = salt
+		}
 	case "dn":
 		if name := strings.ToValidUTF8(value, "\ufffd"); m.Name == "" && len(name) <= maxName {
 			m.Name = name
@@ -137,6 +155,20 @@ func (m *Magnet) set(key, value string) error {
 	case "so":
 		m.Select = append(m.Select, parseRanges(value, maxList-len(m.Select))...)
 	}
+	return nil
+}
+
+// source takes the key of a publisher (BEP 46). Other sources are ignored.
+func (m *Magnet) source(value string) error {
+	const prefix = "urn:btpk:"
+	if len(value) < len(prefix) || !strings.EqualFold(value[:len(prefix)], prefix) {
+		return nil
+	}
+	key, err := hex.DecodeString(value[len(prefix):])
+	if err != nil || len(key) != ed25519.PublicKeySize {
+		return fmt.Errorf("magnet link: key %s is not %d hexadecimal digits", quote(value[len(prefix):]), 2*ed25519.PublicKeySize)
+	}
+	m.Publisher = (*[ed25519.PublicKeySize]byte)(key)
 	return nil
 }
 
@@ -268,6 +300,12 @@ func (m *Magnet) String() string {
 	}
 	if m.Hash.HasV2() {
 		param("xt", "urn:btmh:"+multihash+m.Hash.V2.String())
+	}
+	if m.Publisher != nil {
+		param("xs", "urn:btpk:"+hex.EncodeToString(m.Publisher[:]))
+		if len(m.Salt) > 0 {
+			param("s", hex.EncodeToString(m.Salt))
+		}
 	}
 	if m.Name != "" {
 		param("dn", escape(m.Name))

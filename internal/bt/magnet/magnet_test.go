@@ -1,6 +1,7 @@
 package magnet
 
 import (
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strings"
@@ -144,9 +145,29 @@ func TestString(t *testing.T) {
 	}
 }
 
+func TestPublisher(t *testing.T) {
+	const link = "magnet:?xs=urn:btpk:" + hexV2 + "&s=6e&dn=n"
+	m, err := Parse(link)
+	if err != nil || !m.Hash.IsZero() || m.Publisher == nil || hex.EncodeToString(m.Publisher[:]) != hexV2 || string(m.Salt) != "n" || m.Name != "n" {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if m.String() != link {
+		t.Error(m.String())
+	}
+	for _, bad := range []string{"magnet:?xs=urn:btpk:12", "magnet:?xs=urn:btpk:" + hexV1, "magnet:?xs=urn:btpk:zz" + hexV2[2:], "magnet:?s=6e", "magnet:?xs=http://x/"} {
+		if m, err := Parse(bad); err == nil {
+			t.Errorf("%s: %+v", bad, m)
+		}
+	}
+	if m, err := Parse("magnet:?xt=urn:btih:" + hexV1 + "&s=6e&xs=urn:sha1:ABC"); err != nil || m.Salt != nil || m.Publisher != nil {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("magnet:?xt=urn:btih:" + hexV1 + "&dn=a+b&tr=http%3A%2F%2Ft&ws=http://w/&x.pe=[::1]:6&so=0,2-4")
 	f.Add("magnet:?xt=urn:btmh:1220" + hexV2)
+	f.Add("magnet:?xs=urn:btpk:" + hexV2 + "&s=6e")
 	f.Add(hexV1)
 	f.Add("YEX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK")
 	f.Fuzz(func(t *testing.T, s string) {

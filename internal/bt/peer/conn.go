@@ -45,6 +45,9 @@ type Message struct {
 	Hash  *wire.HashRange       // with HashID
 	Bytes []byte                // of HashID Hashes: a copy of the hashes
 	ID    wire.ID               // HashRequest, Hashes or HashReject
+
+	NodePort uint16   // UDP port of its DHT node (BEP 5), or
+	Trackers []string // that it knows (BEP 28)
 }
 
 // Config is what a connection needs.

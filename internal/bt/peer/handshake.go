@@ -11,22 +11,19 @@ import (
 	"shoal/internal/ident"
 )
 
-// handshakeTimeout bounds how long a stranger may take to say who it is.
-const handshakeTimeout = 20 * time.Second
+// ErrGreeting says that a connection stood and the peer did not answer as it should.
+var ErrGreeting = errors.New("handshake failed")
+
+// ErrNoSlot says that a dial was not tried because too many are under way.
+var ErrNoSlot = errors.New("too many dials under way")
 
 // ErrSelf says that the connection leads to ourselves.
 var ErrSelf = errors.New("it is ourselves")
 
-// Greet sends our handshake on an outgoing connection and reads the peer's (BEP 3). The peer must answer for the same swarm,
-// or, where upgrade is set, for that one: a hybrid torrent's v2 swarm (BEP 52).
-func Greet(c net.Conn, ours wire.Handshake, upgrade ident.V1) (wire.Handshake, error) {
-	if err := c.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return wire.Handshake{}, err
-	}
-	if _, err := c.Write(wire.AppendHandshake(nil, ours)); err != nil {
-		return wire.Handshake{}, fmt.Errorf("sending the handshake: %w", err)
-	}
-	theirs, err := readHandshake(c)
+// Greeted reads the peer's handshake on an outgoing connection on which ours was sent (BEP 3). The peer must answer for the same swarm, or,
+// where upgrade is set, for that one: a hybrid torrent's v2 swarm (BEP 52). How long that may take is the caller's to limit.
+func Greeted(c net.Conn, ours wire.Handshake, upgrade ident.V1) (wire.Handshake, error) {
+	theirs, err := Hear(c)
 	switch {
 	case err != nil:
 		return theirs, err
@@ -35,18 +32,10 @@ func Greet(c net.Conn, ours wire.Handshake, upgrade ident.V1) (wire.Handshake, e
 	case theirs.PeerID == ours.PeerID:
 		return theirs, ErrSelf
 	}
-	return theirs, c.SetDeadline(time.Time{})
+	return theirs, nil
 }
 
-// Hear reads the handshake of an incoming connection; Answer goes on once the torrent is found.
-func Hear(c net.Conn) (wire.Handshake, error) {
-	if err := c.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return wire.Handshake{}, err
-	}
-	return readHandshake(c)
-}
-
-// Answer sends our handshake in reply to theirs.
+// Answer sends our handshake in reply to theirs, and ends the deadline that reading theirs had.
 func Answer(c net.Conn, ours, theirs wire.Handshake) error {
 	if theirs.PeerID == ours.PeerID {
 		return ErrSelf
@@ -57,7 +46,8 @@ func Answer(c net.Conn, ours, theirs wire.Handshake) error {
 	return c.SetDeadline(time.Time{})
 }
 
-func readHandshake(c net.Conn) (wire.Handshake, error) {
+// Hear reads a handshake. Of an incoming connection, Answer goes on once the torrent is found.
+func Hear(c net.Conn) (wire.Handshake, error) {
 	var b [wire.HandshakeLen]byte
 	done := 0
 	for _, end := range []int{1, len(wire.Protocol), len(b)} { // in steps: another protocol may send less than a handshake

@@ -400,17 +400,17 @@ func TestAnUnreadablePieceEndsTheConnection(t *testing.T) {
 
 func TestExtensionsOfThePeer(t *testing.T) {
 	c := New(Config{})
-	c.SetExtensions(map[string]uint8{wire.ExtPEX: 9, wire.ExtMetadata: 3, "": 5, "ut_holepunch": 4})
+	c.SetExtensions(map[string]uint8{wire.ExtPEX: 9, wire.ExtMetadata: 3, "": 5, "ut_comment": 4})
 	c.SetExtensions(map[string]uint8{wire.ExtPEX: 0, wire.ExtDontHave: 7})
-	for name, want := range map[string]uint8{wire.ExtPEX: 0, wire.ExtMetadata: 3, wire.ExtDontHave: 7, wire.ExtUploadOnly: 0, "ut_holepunch": 0, "": 0} {
+	for name, want := range map[string]uint8{wire.ExtPEX: 0, wire.ExtMetadata: 3, wire.ExtDontHave: 7, wire.ExtUploadOnly: 0, "ut_comment": 0, "": 0} {
 		if got := c.Extension(name); got != want {
 			t.Errorf("%q has id %d, want %d", name, got, want)
 		}
 	}
-	if m := OurExtensions(true); len(m) != 3 || m[wire.ExtPEX] != 0 {
+	if m := OurExtensions(true, false); len(m) != 3 || m[wire.ExtPEX] != 0 {
 		t.Errorf("for a private torrent we offer %v", m)
 	}
-	if m := OurExtensions(false); len(m) != 4 || m[wire.ExtPEX] != idPEX {
+	if m := OurExtensions(false, false); len(m) != 6 || m[wire.ExtPEX] != idPEX {
 		t.Errorf("we offer %v", m)
 	}
 }
@@ -440,7 +440,7 @@ func TestEventsInOrder(t *testing.T) {
 			}
 			e.Block.Release()
 		}
-		if want := []swarm.EventKind{swarm.Bitfield, swarm.Unchoked, swarm.Arrived, swarm.Have, swarm.Rejected, swarm.Choked, swarm.Left}; !slices.Equal(got, want) {
+		if want := []swarm.EventKind{swarm.Bitfield, swarm.Unchoked, swarm.Arrived, swarm.Have, swarm.Rejected, swarm.Other, swarm.Choked, swarm.Left}; !slices.Equal(got, want) {
 			t.Errorf("the events are %v, want %v", got, want)
 		}
 		if down, _ := p.c.Totals(); down != 16<<10 {
@@ -554,7 +554,8 @@ func TestHandshakes(t *testing.T) {
 					b.Write(test.answer)
 					b.Close()
 				}()
-				h, err := Greet(a, hs(ident.V1{1}, one), test.upgrade)
+				a.Write(wire.AppendHandshake(nil, hs(ident.V1{1}, one)))
+				h, err := Greeted(a, hs(ident.V1{1}, one), test.upgrade)
 				a.Close()
 				if (err != nil) != (test.fails || test.is != nil) || test.is != nil && !errors.Is(err, test.is) {
 					t.Errorf("%v, %v", h, err)
@@ -562,16 +563,4 @@ func TestHandshakes(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAStrangerHasTwentySeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, b := net.Pipe()
-		defer a.Close()
-		defer b.Close()
-		begun := time.Now()
-		if _, err := Hear(b); err == nil || time.Since(begun) != handshakeTimeout {
-			t.Errorf("%v after %v", err, time.Since(begun))
-		}
-	})
 }

@@ -19,22 +19,29 @@ const (
 	idMetadata
 	idUploadOnly
 	idDontHave
+	idHolepunch
+	idTEX
 )
 
 // extensions are their names, by the ids that we give them.
 var extensions = [...]string{
 	idPEX: wire.ExtPEX, idMetadata: wire.ExtMetadata, idUploadOnly: wire.ExtUploadOnly, idDontHave: wire.ExtDontHave,
+	idHolepunch: wire.ExtHolepunch, idTEX: wire.ExtTEX,
 }
 
-// OurExtensions is M of our extension handshake, not to be changed. PEX is left out for private torrents (BEP 27).
-func OurExtensions(private bool) map[string]uint8 {
-	if private {
+// OurExtensions is M of our extension handshake, not to be changed. What finds peers is left out for private torrents (BEP 27), and for
+// who wants to be anonymous what has others send strangers to us or us to strangers.
+func OurExtensions(private, anonymous bool) map[string]uint8 {
+	switch {
+	case private:
 		return privateExtensions
+	case anonymous:
+		return anonymousExtensions
 	}
 	return publicExtensions
 }
 
-var publicExtensions, privateExtensions = offer(), offer(idPEX)
+var publicExtensions, privateExtensions, anonymousExtensions = offer(), offer(idPEX, idTEX, idHolepunch), offer(idTEX, idHolepunch)
 
 // offer returns the ids of all extensions but some.
 func offer(but ...int) map[string]uint8 {
@@ -228,7 +235,8 @@ func (r *reader) message(m *wire.Message) error {
 		r.other(&Message{ID: m.ID, Hash: &h, Bytes: slices.Clone(m.Payload)})
 	case wire.KeepAlive:
 		r.heard.Store(time.Now().UnixNano())
-	case wire.Port: // of a DHT node
+	case wire.Port:
+		r.other(&Message{NodePort: m.Port})
 	default:
 		r.add(swarm.Event{Kind: simple[m.ID]})
 	}
@@ -250,7 +258,7 @@ func (r *reader) extended(m *wire.Message) error {
 		r.other(&Message{Ext: &h})
 		r.add(swarm.Event{Kind: swarm.Extensions, Arg: &swarm.PeerExtensions{
 			ReqQ: h.ReqQ, ListenPort: h.Port, PEX: h.M[wire.ExtPEX] != 0, DontHave: h.M[wire.ExtDontHave] != 0,
-			UploadOnly: h.UploadOnly, Client: h.Version,
+			Holepunch: h.M[wire.ExtHolepunch] != 0, UploadOnly: h.UploadOnly, Client: h.Version,
 		}})
 		if h.YourIP.IsValid() {
 			r.add(swarm.Event{Kind: swarm.SetSelf, Arg: netip.AddrPortFrom(h.YourIP, 0)})
@@ -284,6 +292,18 @@ func (r *reader) extended(m *wire.Message) error {
 			return err
 		}
 		r.add(swarm.Event{Kind: swarm.DontHave, Piece: int32(piece)})
+	case idHolepunch:
+		h, err := wire.ParseHolepunch(m.Payload)
+		if err != nil {
+			return err
+		}
+		r.add(swarm.Event{Kind: swarm.Holepunch, Arg: &h})
+	case idTEX:
+		added, err := wire.ParseTEX(m.Payload)
+		if err != nil {
+			return err
+		}
+		r.other(&Message{Trackers: added})
 	}
 	return nil
 }

@@ -202,10 +202,25 @@ func (w *writer) send(out, payload []byte) error {
 	}
 	began := time.Now()
 	w.left = w.vec
-	_, err := w.left.WriteTo(w.cfg.Conn)
+	err := w.flushVector()
 	clear(w.vec)
 	w.up.Add(int64(len(payload)))
 	w.adapt(time.Since(began))
+	return err
+}
+
+// vectorWriter is a connection other than TCP that sends several buffers at once. It may overwrite them.
+type vectorWriter interface {
+	WriteVector(bufs [][]byte) (int64, error)
+}
+
+// flushVector sends what is in left with one call.
+func (w *writer) flushVector() error {
+	if v, ok := w.cfg.Conn.(vectorWriter); ok {
+		_, err := v.WriteVector(w.left)
+		return err
+	}
+	_, err := w.left.WriteTo(w.cfg.Conn)
 	return err
 }
 

@@ -122,6 +122,16 @@ func (l *List) Next(now time.Duration, seeding bool) (netip.AddrPort, discovery.
 	return best.addr, best.source, true
 }
 
+// Take counts a known address as being dialled, whenever it was due, and reports whether it was neither that nor connected before.
+func (l *List) Take(addr netip.AddrPort) bool {
+	e := l.byAddr[unmap(addr)]
+	if e == nil || e.connected || e.dialing {
+		return false
+	}
+	e.dialing = true
+	return true
+}
+
 // Due returns when Next will have an address, if nothing happens before; ok is false if never. With few true, only those addresses
 // count that the person named or that never failed.
 func (l *List) Due(seeding, few bool) (at time.Duration, ok bool) {

@@ -3,6 +3,7 @@ package session_test
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -54,9 +55,9 @@ const (
 )
 
 var attacks = map[string]attack{
-	"another protocol":           {raw: true, do: sends([]byte("GET / HTTP/1.0\r\n\r\n")), drops: time.Second},
-	"another protocol, long":     {raw: true, do: sends(repeat(5000, 'x')), drops: time.Second},
-	"almost the protocol":        {raw: true, do: sends([]byte("\x13BitTorrent Protocol" + strings.Repeat("x", 48))), drops: time.Second},
+	"another protocol":           {raw: true, do: sends([]byte("GET / HTTP/1.0\r\n\r\n")), drops: 21 * time.Second},
+	"another protocol, long":     {raw: true, do: sends(repeat(5000, 'x')), drops: 21 * time.Second},
+	"almost the protocol":        {raw: true, do: sends([]byte("\x13BitTorrent Protocol" + strings.Repeat("x", 48))), drops: 21 * time.Second},
 	"a torrent that is not here": {raw: true, do: func(a *attacker, _ *node) { a.send(wire.AppendHandshake(nil, wire.Handshake{PeerID: a.id})) }, drops: time.Second},
 	"silence":                    {raw: true, do: sends(), drops: 21 * time.Second},
 	"a handshake that never ends": {raw: true, do: func(a *attacker, _ *node) {
@@ -236,7 +237,7 @@ func TestDialledPeersThatAreNone(t *testing.T) {
 		"closes":        func(*attacker, net.Conn) {},
 		"is silent":     func(_ *attacker, c net.Conn) { time.Sleep(25 * time.Second) },
 		"sends garbage": func(_ *attacker, c net.Conn) { c.Write(repeat(1000, 'x')) },
-		"echoes":        func(a *attacker, c net.Conn) { a.conn = c; h := a.hear(); c.Write(wire.AppendHandshake(nil, h)) },
+		"echoes":        func(_ *attacker, c net.Conn) { io.Copy(c, c) },
 		"has another torrent": func(a *attacker, c net.Conn) {
 			c.Write(wire.AppendHandshake(nil, wire.Handshake{InfoHash: ident.V1{1}, PeerID: a.id}))
 		},

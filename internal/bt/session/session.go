@@ -4,10 +4,10 @@ package session
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,11 +17,13 @@ import (
 	"time"
 
 	"shoal/internal/block"
-	"shoal/internal/bt/peer"
+	"shoal/internal/bt/road"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/torrent"
-	"shoal/internal/bt/tracker"
+	"shoal/internal/dht"
 	"shoal/internal/ident"
+	"shoal/internal/ipfilter"
+	"shoal/internal/mse"
 	"shoal/internal/netx"
 	"shoal/internal/rate"
 	"shoal/internal/storage"
@@ -32,7 +34,6 @@ const (
 	DefaultMemory   = 32 << 20
 	DefaultMaxPeers = 500
 	DefaultMaxDials = 50
-	dialTimeout     = 10 * time.Second
 	maxHandshakes   = 200 // strangers that may be saying who they are at once
 	maxOpening      = 8   // torrents whose files are being opened at once
 	maxSeeking      = 200 // announces under way of torrents that look for peers
@@ -53,6 +54,18 @@ type Config struct {
 
 	Client  string // name and version in extension handshakes and to trackers
 	IDStyle string // prefix of the peer id (BEP 20); empty: "-SL0001-"
+
+	Encryption road.Encryption  // of connections with peers; empty: prefer
+	NoUTP      bool             // no uTP (BEP 29)
+	NoTCP      bool             // over uTP only, both ways
+	DHT        *DHT             // nil: no part in the DHT
+	Isolated   bool             // nothing is contacted that only a stranger named but peers: no trackers that peers know (BEP 28)
+	Filter     *ipfilter.Filter // addresses that are neither dialled nor let in; nil: none
+
+	// Anonymous strips what tells who we are: the client's name and the peer id's prefix, our port and address in handshakes, the key of
+	// announces; each torrent has a peer id of its own. The DHT node has a fresh random id and remembers nothing. There are no exchange of
+	// trackers, no hole punching, and no web seeds on private addresses.
+	Anonymous bool
 }
 
 // Session is the engine. Its methods are safe for concurrent use.
@@ -60,27 +73,31 @@ type Session struct {
 	cfg    Config
 	shared torrent.Shared
 	id     ident.PeerID
+	policy *road.Policy
+	main   *way // out over cfg.Network
 	pool   *block.Pool
 	store  storage.Store
 	down   *rate.Limiter
 	up     *rate.Limiter
 	ln     net.Listener
-	client *http.Client
-	asks   *tracker.Client
-	dials  chan struct{} // a slot for each dial under way
-	greets chan struct{} // and for each incoming handshake
+	udp    *datagrams    // nil: there is no UDP
+	dht    *dht.Node     // nil: it takes no part
+	greets chan struct{} // a slot for each incoming handshake
 	ctx    context.Context
 	end    context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	torrents map[ident.V1]*entry // by every swarm name
-	all      []*entry            // in the order added
+	torrents map[ident.V1]*entry          // by every swarm name
+	keys     map[[sha1.Size]byte]ident.V1 // the same names by mse.KeyHash
+	all      []*entry                     // in the order added
+	notices  []string
 	closed   bool
 }
 
 type entry struct {
 	t     *torrent.Torrent
+	way   *way
 	hash  ident.InfoHash
 	names []ident.V1
 }
@@ -97,42 +114,105 @@ func New(cfg Config) (*Session, error) {
 	cfg.MaxPeers = orDefault(cfg.MaxPeers, DefaultMaxPeers)
 	cfg.MaxDials = orDefault(cfg.MaxDials, DefaultMaxDials)
 	cfg.IDStyle = orDefault(cfg.IDStyle, "-SL0001-")
+	cfg.Encryption = orDefault(cfg.Encryption, road.PreferEncryption)
+	if cfg.Anonymous {
+		cfg.IDStyle, cfg.Client = "", ""
+	}
 	s := &Session{
 		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory),
 		down: rate.New(cfg.Down, nil), up: rate.New(cfg.Up, nil),
-		client: netx.HTTPClient(cfg.Network, netx.HTTPOptions{UserAgent: cfg.Client}),
-		asks:   tracker.NewClient(cfg.Network, tracker.ClientOptions{UserAgent: cfg.Client}),
-		dials:  make(chan struct{}, cfg.MaxDials), greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{},
+		greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{}, keys: map[[sha1.Size]byte]ident.V1{},
 	}
+	s.policy = &road.Policy{
+		Encryption: cfg.Encryption, Filter: cfg.Filter, NoTCP: cfg.NoTCP, Slots: make(chan struct{}, cfg.MaxDials),
+		Full: func() bool { return s.connections() >= cfg.MaxPeers },
+	}
+	s.main = s.newWay(cfg.Network)
 	s.ctx, s.end = context.WithCancel(context.Background())
 	if cfg.Store != nil {
 		s.store = cfg.Store(s.pool)
 	} else {
 		s.store = storage.NewFiles(s.pool, storage.FilesOptions{})
 	}
-	if cfg.Listen != "" {
-		ln, err := cfg.Network.Listen(s.ctx, "tcp", cfg.Listen)
-		if err != nil {
-			s.end()
-			s.store.Close()
-			return nil, fmt.Errorf("listening for peers: %w", err)
-		}
-		s.ln = ln
-		s.wg.Go(s.accept)
+	if err := s.open(); err != nil {
+		s.end()
+		s.shut()
+		s.wg.Wait()
+		s.store.Close()
+		return nil, err
 	}
 	s.share()
+	if s.ln != nil {
+		s.wg.Go(func() { s.accept(s.ln) })
+	}
+	if s.udp != nil {
+		s.startDatagrams()
+	}
 	return s, nil
+}
+
+// portTries is how often another port is tried when the system chose one that is free for TCP and not for UDP.
+const portTries = 10
+
+// open opens the sockets: the listener, and UDP at the same port.
+func (s *Session) open() error {
+	for try := 1; ; try++ {
+		if s.cfg.Listen != "" && !s.cfg.NoTCP {
+			ln, err := s.cfg.Network.Listen(s.ctx, "tcp", s.cfg.Listen)
+			switch {
+			case errors.Is(err, netx.ErrNoListen):
+				s.notice("the route takes no incoming connections: peers cannot reach us, but we reach them")
+			case err != nil:
+				return fmt.Errorf("listening for peers: %w", err)
+			default:
+				s.ln = ln
+			}
+		}
+		err := s.openDatagrams()
+		_, port, _ := net.SplitHostPort(s.cfg.Listen)
+		if err == nil || port != "0" || try == portTries {
+			return err
+		}
+		s.shut()
+	}
+}
+
+// shut closes the sockets.
+func (s *Session) shut() error {
+	if s.ln != nil {
+		s.ln.Close()
+		s.ln = nil
+	}
+	return s.closeDatagrams()
+}
+
+// notice remembers what a person should know of how the session runs.
+func (s *Session) notice(text string) { s.notices = append(s.notices, text) }
+
+// Notices returns what a person should know of how the session runs: what its route cannot do.
+func (s *Session) Notices() []string { return s.notices }
+
+// newID returns the peer id of a torrent: the same for all, unless they are not to be linked.
+func (s *Session) newID() ident.PeerID {
+	if s.cfg.Anonymous {
+		return ident.NewPeerID("")
+	}
+	return s.id
 }
 
 // share fills in what all torrents share.
 func (s *Session) share() {
 	h := &s.shared
-	h.PeerID, h.Port, h.Store, h.Blocks, h.Dial, h.Client, h.Version = s.id, s.Port(), s.store, s.pool, s.dial, s.client, s.cfg.Client
+	h.Port, h.Store, h.Blocks, h.Version = s.Port(), s.store, s.pool, s.cfg.Client
+	h.Anonymous = s.cfg.Anonymous
+	if s.dht != nil && !s.cfg.Anonymous {
+		h.NodePort, h.Node = s.Port(), s.addNode
+	}
 	// A crowd leaves several times the memory behind that its torrents need at rest.
 	free := func() { go debug.FreeOSMemory() }
 	h.Opening, h.Seeking, h.Seeding = torrent.NewGate(maxOpening, free), torrent.NewGate(maxSeeking, free), torrent.NewGate(maxSeeding, free)
 	if s.cfg.LANFree {
-		h.Exempt = isLocal
+		h.Exempt = road.IsLocal
 	}
 }
 
@@ -152,24 +232,25 @@ func LimitGarbage() {
 	}
 }
 
-// Port returns the port where peers reach us, 0 if we do not listen.
+// Port returns the port where peers reach us, 0 if nowhere.
 func (s *Session) Port() uint16 {
-	if s.ln == nil {
+	a := s.Addr()
+	if a == nil {
 		return 0
 	}
-	if a, ok := s.ln.Addr().(*net.TCPAddr); ok {
-		return uint16(a.Port)
-	}
-	ap, _ := netip.ParseAddrPort(s.ln.Addr().String())
+	ap, _ := netip.ParseAddrPort(a.String())
 	return ap.Port()
 }
 
-// Addr returns the address where we listen, nil if we do not.
+// Addr returns the address where peers reach us, nil if nowhere.
 func (s *Session) Addr() net.Addr {
-	if s.ln == nil {
-		return nil
+	switch {
+	case s.ln != nil:
+		return s.ln.Addr()
+	case s.cfg.NoTCP && s.cfg.Listen != "" && s.udp != nil:
+		return s.udp.mux.LocalAddr()
 	}
-	return s.ln.Addr()
+	return nil
 }
 
 // SetRates changes the limits of all torrents together, in bytes/s; 0 is no limit.
@@ -179,9 +260,9 @@ func (s *Session) SetRates(down, up int64) {
 }
 
 // accept takes connections until the listener is closed.
-func (s *Session) accept() {
+func (s *Session) accept(ln net.Listener) {
 	for {
-		c, err := s.ln.Accept()
+		c, err := ln.Accept()
 		switch {
 		case err == nil:
 		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
@@ -191,6 +272,10 @@ func (s *Session) accept() {
 			case <-time.After(100 * time.Millisecond):
 			case <-s.ctx.Done():
 			}
+			continue
+		}
+		if s.policy.Blocked(road.AddrOf(c.RemoteAddr())) {
+			c.Close()
 			continue
 		}
 		select {
@@ -206,47 +291,34 @@ func (s *Session) accept() {
 }
 
 // hear reads who a stranger is and hands it to its torrent.
-func (s *Session) hear(c net.Conn) {
-	stop := context.AfterFunc(s.ctx, func() { c.Close() })
+func (s *Session) hear(raw net.Conn) {
+	stop := context.AfterFunc(s.ctx, func() { raw.Close() })
 	defer stop()
-	theirs, err := peer.Hear(c)
+	conn, theirs, err := s.policy.Hear(raw, s.keyOf)
 	if err != nil {
-		c.Close()
+		raw.Close()
 		return
 	}
 	s.mu.Lock()
 	e := s.torrents[theirs.InfoHash]
 	s.mu.Unlock()
-	if e == nil || theirs.PeerID == s.id || s.connections() >= s.cfg.MaxPeers {
-		c.Close()
+	if e == nil || theirs.PeerID == e.t.PeerID() || s.policy.Full() {
+		raw.Close()
 		return
 	}
-	e.t.Incoming(c, theirs)
+	e.t.Incoming(conn, theirs)
+}
+
+// keyOf returns the swarm whose name has an mse.KeyHash.
+func (s *Session) keyOf(hash [sha1.Size]byte) (ident.V1, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, ok := s.keys[hash]
+	return name, ok
 }
 
 // connections returns how many peers all torrents together have.
 func (s *Session) connections() int { return int(s.shared.Connections.Load()) }
-
-// dial connects to a peer, if fewer than the most allowed are connected and being dialled.
-func (s *Session) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	if s.connections() >= s.cfg.MaxPeers {
-		return nil, torrent.ErrNoSlot
-	}
-	select {
-	case s.dials <- struct{}{}:
-		defer func() { <-s.dials }()
-	default:
-		return nil, torrent.ErrNoSlot
-	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	return s.cfg.Network.Dial(ctx, "tcp", addr.String())
-}
-
-// isLocal reports whether rate limits pass an address over: loopback, private and link-local ones.
-func isLocal(a netip.Addr) bool {
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
-}
 
 // limiter returns the limit of a torrent below that of the session.
 func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
@@ -258,11 +330,11 @@ func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
 
 // Add starts a torrent from what the link, metadata or both say; see Spec.
 func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
-	cfg, err := s.configure(&spec)
+	cfg, r, err := s.configure(&spec)
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	e := &entry{way: r, hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
 	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -282,6 +354,7 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	e.t = torrent.New(*cfg)
 	for _, n := range e.names {
 		s.torrents[n] = e
+		s.keys[mse.KeyHash(n)] = n
 	}
 	s.all = append(s.all, e)
 	return e.t, nil
@@ -295,6 +368,7 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 	for _, n := range h.Swarms() {
 		if s.torrents[n] == nil {
 			s.torrents[n] = e
+			s.keys[mse.KeyHash(n)] = n
 			e.names = append(e.names, n)
 		}
 	}
@@ -307,6 +381,7 @@ func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
 		if e.t == t {
 			for _, n := range e.names {
 				delete(s.torrents, n)
+				delete(s.keys, mse.KeyHash(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
 			break
@@ -348,12 +423,16 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.end()
+	sockets := s.closeDatagrams()
 	s.wg.Wait()
-	s.client.CloseIdleConnections()
+	for _, e := range all {
+		e.way.client.CloseIdleConnections()
+	}
+	s.main.client.CloseIdleConnections()
 	if n := late.Load(); n > 0 {
 		return fmt.Errorf("%d torrents have not ended in time: %w", n, ctx.Err())
 	}
-	return s.store.Close()
+	return errors.Join(sockets, s.store.Close())
 }
 
 // Memory returns the bytes of payload held now, the most ever held, and the limit.
@@ -369,9 +448,10 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 	return filepath.Join(s.cfg.State, h.String()+suffix)
 }
 
-func (s *Session) swarmConfig(spec *Spec) swarm.Config {
+func (s *Session) swarmConfig(spec *Spec, id ident.PeerID) swarm.Config {
 	return swarm.Config{
-		ID: s.id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
+		ID: id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
 		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
+		NoPunch: s.cfg.Anonymous || s.main.UTP == nil,
 	}
 }

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/bt/road"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/bt/tracker"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
+	"shoal/internal/netx"
 )
 
 // Spec says which torrent to add and how to treat it. Torrent or InfoHash is needed.
@@ -38,20 +41,21 @@ type Spec struct {
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
 
-	NoTrackers  bool  // ask no tracker
-	AllTrackers bool  // announce to all at once, not tier by tier
-	Down, Up    int64 // bytes/s for this torrent; 0: unlimited
-	MaxPeers    int   // 0: 200
-	Slots       int   // unchoked peers; 0: by upload rate
-	NoSuper     bool  // do not super-seed while we are the only seed
+	Network     netx.Network // its own way out, over TCP alone; nil: that of the session
+	NoTrackers  bool         // ask no tracker
+	AllTrackers bool         // announce to all at once, not tier by tier
+	Down, Up    int64        // bytes/s for this torrent; 0: unlimited
+	MaxPeers    int          // 0: 200
+	Slots       int          // unchoked peers; 0: by upload rate
+	NoSuper     bool         // do not super-seed while we are the only seed
 }
 
 func (spec *Spec) private() bool { return spec.Torrent != nil && spec.Torrent.Info.Private }
 
 // configure turns a Spec into what a torrent needs. A magnet link whose metadata was fetched before finds it in the state folder.
-func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
+func (s *Session) configure(spec *Spec) (*torrent.Config, *way, error) {
 	if spec.Torrent == nil && spec.InfoHash.IsZero() {
-		return nil, errors.New("session: neither torrent nor infohash given")
+		return nil, nil, errors.New("session: neither torrent nor infohash given")
 	}
 	if spec.Torrent == nil {
 		spec.Torrent = s.recall(spec.InfoHash)
@@ -77,12 +81,55 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, error) {
 	for _, p := range spec.Peers {
 		cfg.Peers = append(cfg.Peers, discovery.Peer{Addr: p, Source: discovery.Static})
 	}
-	if len(tiers) > 0 && !spec.NoTrackers {
-		opts := tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers}
-		cfg.Finders = append(cfg.Finders, tracker.New(s.asks, tiers, opts))
+	cfg.PeerID = s.newID()
+	cfg.Swarm = s.swarmConfig(spec, cfg.PeerID)
+	w := s.wayOf(spec, hash)
+	cfg.Dial, cfg.Client = w.Dial, w.client
+	s.addFinders(cfg, spec, w, tiers)
+	return cfg, w, nil
+}
+
+// way is one way out: a network with what runs over it.
+type way struct {
+	road.Roads
+	client *http.Client // for web seeds
+	asks   *tracker.Client
+}
+
+// newWay returns the way out over a network, without uTP.
+func (s *Session) newWay(n netx.Network) *way {
+	return &way{
+		Roads:  road.Roads{Policy: s.policy, Network: n},
+		client: netx.HTTPClient(n, netx.HTTPOptions{UserAgent: s.cfg.Client, NoUserAgent: s.cfg.Anonymous, PublicOnly: s.cfg.Anonymous}),
+		asks:   tracker.NewClient(n, tracker.ClientOptions{UserAgent: s.cfg.Client, Anonymous: s.cfg.Anonymous}),
 	}
-	cfg.Swarm = s.swarmConfig(spec)
-	return cfg, nil
+}
+
+// wayOf returns a torrent's way out: its own if it has a network of its own, or if the network keeps what torrents do apart.
+func (s *Session) wayOf(spec *Spec, h ident.InfoHash) *way {
+	n := spec.Network
+	if n == nil {
+		n = netx.Isolate(s.cfg.Network, h.String())
+	}
+	if n == s.cfg.Network {
+		return s.main
+	}
+	return s.newWay(n)
+}
+
+// addFinders gives a torrent its ways of finding peers.
+func (s *Session) addFinders(cfg *torrent.Config, spec *Spec, w *way, tiers [][]string) {
+	exchange := !spec.NoTrackers && !s.cfg.Anonymous && !s.cfg.Isolated
+	if !spec.NoTrackers && (len(tiers) > 0 || exchange) {
+		a := tracker.New(w.asks, tiers, tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers})
+		cfg.Finders = append(cfg.Finders, a)
+		if exchange {
+			cfg.Trackers = a
+		}
+	}
+	if s.dht != nil && w == s.main {
+		cfg.Public = append(cfg.Public, s.dht.Finder())
+	}
 }
 
 // learned returns what is to be done once a torrent's info is known: remember it, and tell whoever added it.

@@ -31,6 +31,7 @@ const (
 	Extensions                     // Arg *PeerExtensions (BEP 10)
 	UploadOnly                     // OK
 	PEX                            // Arg []discovery.Peer: added (BEP 11)
+	Holepunch                      // Arg *wire.Holepunch (BEP 55)
 	Traffic                        // Arg *Totals: bytes of its connection so far, about once a second
 
 	Found      // Arg []discovery.Peer: addresses from a finder
@@ -64,6 +65,7 @@ type PeerInfo struct {
 	Extended bool // BEP 10
 	V2       bool // joined under the v2 name: hash requests and short tails (BEP 52)
 	WebSeed  bool // BEP 17, 19: has everything, never chokes, wants nothing
+	UTP      bool // over uTP (BEP 29)
 }
 
 // PeerExtensions is what a peer said in its extension handshake, as far as the swarm needs it.
@@ -72,6 +74,7 @@ type PeerExtensions struct {
 	ListenPort uint16 // 0: unsaid
 	PEX        bool
 	DontHave   bool
+	Holepunch  bool
 	UploadOnly bool
 	Client     string // name and version as it says
 }
@@ -99,6 +102,7 @@ const (
 	SendDontHave                        // Piece; only to peers that know BEP 54
 	SendAllowedFast                     // the pieces that BEP 6 derives from its address; serve them even while it is choked
 	SendPEX                             // Arg *PEXUpdate
+	SendHolepunch                       // Arg *wire.Holepunch
 	Drop                                // Arg error: close the connection
 	Dial                                // Arg Candidate
 	Store                               // Piece, Begin, Block: for storage.Handle.Write
@@ -121,6 +125,7 @@ type Effect struct {
 type Candidate struct {
 	Addr   netip.AddrPort
 	Source discovery.Source
+	Punch  bool // over uTP, for a relay said that the peer dials us now (BEP 55)
 }
 
 // PEXUpdate is what changed among our connections since a peer was last told (BEP 11).
@@ -131,7 +136,9 @@ type PEXUpdate struct {
 
 // PEXPeer is one address with what we know of the peer there.
 type PEXPeer struct {
-	Addr     netip.AddrPort
-	Seed     bool
-	Outgoing bool // we reached it ourselves
+	Addr      netip.AddrPort
+	Seed      bool
+	Outgoing  bool // we reached it ourselves
+	UTP       bool // over uTP
+	Holepunch bool // it knows BEP 55
 }

@@ -12,6 +12,7 @@ import (
 	"shoal/internal/bitfield"
 	"shoal/internal/block"
 	"shoal/internal/bt/picker"
+	"shoal/internal/bt/wire"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
 	"shoal/internal/layout"
@@ -236,9 +237,11 @@ func (c *chaos) say(id ident.Peer) {
 	case Rejected:
 		delete(c.asked[id], picker.Block{Piece: e.Piece})
 	case Extensions:
-		e.Arg = &PeerExtensions{ReqQ: c.next(), ListenPort: uint16(c.next() % 3), PEX: e.OK, DontHave: !e.OK}
+		e.Arg = &PeerExtensions{ReqQ: c.next(), ListenPort: uint16(c.next() % 3), PEX: e.OK, DontHave: !e.OK, Holepunch: e.OK}
 	case PEX:
 		e.Arg = c.found()
+	case Holepunch:
+		e.Arg = &wire.Holepunch{Type: wire.HolepunchType(c.next() % 4), Addr: c.addr(), Code: wire.HolepunchCode(c.next())}
 	case Traffic:
 		e.Arg = &Totals{Down: int64(c.next()) << 12, Up: int64(c.next()) << 12}
 	}

@@ -44,8 +44,9 @@ type peer struct {
 	useful    bool
 	dropped   bool // its connection is being closed
 
-	pex   pexPlace
-	shown *shown // super-seeding: the pieces it was shown; nil: all
+	pex     pexPlace
+	punches time.Duration // its hole punching messages have used up time to here
+	shown   *shown        // super-seeding: the pieces it was shown; nil: all
 }
 
 // early keeps what a peer said about its pieces until their number is known.
@@ -91,4 +92,5 @@ func (p *peer) extensions(e PeerExtensions) {
 	p.ext.Client = cmp.Or(e.Client, old.Client)
 	p.ext.PEX = e.PEX || old.PEX
 	p.ext.DontHave = e.DontHave || old.DontHave
+	p.ext.Holepunch = e.Holepunch || old.Holepunch
 }

@@ -118,7 +118,9 @@ func (s *Swarm) pexFor(p *peer) (u PEXUpdate) {
 			break
 		}
 		if o != p && !o.dropped {
-			u.Added = append(u.Added, PEXPeer{Addr: o.listen(), Seed: o.seed, Outgoing: !o.info.Incoming})
+			u.Added = append(u.Added, PEXPeer{
+				Addr: o.listen(), Seed: o.seed, Outgoing: !o.info.Incoming, UTP: o.info.UTP, Holepunch: o.ext.Holepunch,
+			})
 		}
 		t.upTo = o.pex.at
 	}
@@ -133,6 +135,7 @@ func (s *Swarm) pexIn(now time.Duration, p *peer, added []discovery.Peer) {
 	p.pex.in = now + pexFastest
 	for _, a := range added[:min(len(added), 200)] {
 		s.list.Add(a)
+		s.punching.introduced(a.Addr, p)
 	}
 	s.dial(now)
 }

@@ -8,6 +8,7 @@ import (
 
 	"shoal/internal/bitfield"
 	"shoal/internal/bt/picker"
+	"shoal/internal/bt/wire"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
 	"shoal/internal/storage"
@@ -29,7 +30,9 @@ func (s *Swarm) Step(now time.Duration, e Event) {
 		return
 	case DialFailed:
 		s.dials--
-		s.list.Failed(e.Arg.(netip.AddrPort), now)
+		addr := e.Arg.(netip.AddrPort)
+		s.list.Failed(addr, now)
+		s.punch(now, addr)
 		s.dial(now)
 		return
 	case Refused:
@@ -102,6 +105,8 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 		s.dropIfUseless(p)
 	case PEX:
 		s.pexIn(now, p, e.Arg.([]discovery.Peer))
+	case Holepunch:
+		s.punched(now, p, e.Arg.(*wire.Holepunch))
 	case Traffic:
 		s.traffic(now, p, e.Arg.(*Totals))
 	}
@@ -109,7 +114,7 @@ func (s *Swarm) stepPeer(now time.Duration, p *peer, e Event) {
 
 func (s *Swarm) joined(now time.Duration, e Event) {
 	info := e.Arg.(*PeerInfo)
-	p := &peer{id: e.Peer, info: *info, theyChoke: true, weChoke: true, joined: now, chokedAt: now}
+	p := &peer{id: e.Peer, info: *info, theyChoke: true, weChoke: true, joined: now, chokedAt: now, punches: now - punchBurst*punchPause}
 	p.pipe.target, p.pipe.least = firstTarget, minTarget
 	if info.WebSeed {
 		p.pipe.target, p.pipe.least = webTarget, webTarget
@@ -218,6 +223,7 @@ func (s *Swarm) left(now time.Duration, p *peer) {
 	s.slots[p.id] = nil
 	s.peers = slices.DeleteFunc(s.peers, func(o *peer) bool { return o == p })
 	s.pex.left(p)
+	s.punching.left(p)
 	if a := p.listen(); a.IsValid() && !slices.ContainsFunc(s.peers, func(o *peer) bool { return o.listen() == a }) {
 		s.list.Disconnected(a, now, p.useful)
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Private   bool         // BEP 27: no PEX
 	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
 	ShareOnly bool         // never ask for anything
+	NoPunch   bool         // no hole punching (BEP 55): there is no uTP, or nobody is to learn of us that way
 }
 
 // Errors for which a peer is dropped.
@@ -76,6 +77,7 @@ type Swarm struct {
 	news     []int32 // pieces gained of which seeds are still to be told
 
 	pex      pex
+	punching punching
 	suspects map[int32]*suspect
 	departed departed
 	super    *superSeed // nil unless it is at work

@@ -153,7 +153,7 @@ func (s *Swarm) dial(now time.Duration) {
 			return
 		}
 		s.dials++
-		s.emit(Effect{Kind: Dial, Arg: Candidate{addr, source}})
+		s.emit(Effect{Kind: Dial, Arg: Candidate{Addr: addr, Source: source}})
 	}
 }
 

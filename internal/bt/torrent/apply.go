@@ -2,6 +2,7 @@ package torrent
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"shoal/internal/bt/peer"
@@ -87,6 +88,11 @@ func (t *Torrent) send(c *peer.Conn, e swarm.Effect) {
 		t.allowFast(c)
 	case swarm.SendPEX:
 		t.sendPEX(c, e.Arg.(*swarm.PEXUpdate))
+	case swarm.SendHolepunch:
+		if ext := c.Extension(wire.ExtHolepunch); ext != 0 {
+			body := e.Arg.(*wire.Holepunch).Append(nil)
+			c.Queue(func(b []byte) []byte { return wire.AppendExtended(b, ext, body) })
+		}
 	}
 }
 
@@ -126,6 +132,12 @@ func (t *Torrent) sendPEX(c *peer.Conn, u *swarm.PEXUpdate) {
 		if a.Outgoing {
 			flags |= wire.PEXReachable
 		}
+		if a.UTP {
+			flags |= wire.PEXUTP
+		}
+		if a.Holepunch {
+			flags |= wire.PEXHolepunch
+		}
 		p.Added = append(p.Added, wire.PEXPeer{Addr: a.Addr, Flags: flags})
 	}
 	body := p.Append(nil)
@@ -159,6 +171,7 @@ func (t *Torrent) tick(now time.Duration) {
 	t.tickMetadata(now)
 	t.tickLayers(now)
 	t.tickDisk(now)
+	t.tickTrackers(now)
 	t.sw.Tick(now)
 	t.hurry()
 	t.tickFinders()
@@ -180,7 +193,7 @@ func (t *Torrent) hurry() {
 	if !t.finding || t.sw.Done() || t.phase != Downloading || st.Peers > 0 || st.Candidates > 0 || st.Dials > 0 {
 		return
 	}
-	for _, f := range t.cfg.Finders {
+	for _, f := range *t.finders.Load() {
 		f.Hurry()
 	}
 }
@@ -215,6 +228,7 @@ func (t *Torrent) message(now time.Duration, id ident.Peer, m *peer.Message) {
 	switch {
 	case m.Ext != nil:
 		m.From.SetExtensions(m.Ext.M)
+		t.sameTrackers(id, m.Ext.TR)
 		if t.fetch != nil && m.Ext.MetadataSize > 0 && m.From.Extension(wire.ExtMetadata) != 0 {
 			t.fetch.Announced(id, m.Ext.MetadataSize)
 			t.askMetadata(now)
@@ -223,5 +237,11 @@ func (t *Torrent) message(now time.Duration, id ident.Peer, m *peer.Message) {
 		t.metadataMessage(now, id, m.From, m.Meta)
 	case m.Hash != nil:
 		t.hashMessage(now, id, m)
+	case m.NodePort != 0:
+		if t.cfg.Node != nil && !t.cfg.Swarm.Private {
+			t.cfg.Node(netip.AddrPortFrom(addrPort(m.From.RemoteAddr()).Addr(), m.NodePort))
+		}
+	case m.Trackers != nil:
+		t.takeTrackers(m.Trackers)
 	}
 }

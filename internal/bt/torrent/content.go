@@ -29,6 +29,7 @@ func (t *Torrent) learned(info *metainfo.Info) {
 	if info.Private {
 		t.cfg.Swarm.Private = true
 		t.sw.SetPrivate()
+		t.dropPublic()
 	}
 	if info.HasV2 {
 		t.hashServer = hashes.NewServer(expected)
@@ -210,7 +211,7 @@ func (t *Torrent) completed() {
 	t.countAll(t.now()) // whoever waits for the end reads totals that are whole
 	t.publish()
 	if t.sw.Complete() {
-		for _, f := range t.cfg.Finders {
+		for _, f := range *t.finders.Load() {
 			f.Completed()
 		}
 		t.tickFinders()

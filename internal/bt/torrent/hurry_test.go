@@ -24,6 +24,7 @@ func (h *hurried) Status() []discovery.Status                                   
 func TestFindersAreHurriedWhenNobodyIsLeft(t *testing.T) {
 	h := &hurried{}
 	tor := &Torrent{cfg: Config{Finders: []discovery.Finder{h}}, sw: swarm.New(swarm.Config{}), phase: Downloading, finding: true}
+	tor.setFinders()
 	tor.hurry()
 	if h.n.Load() != 1 {
 		t.Fatal("nobody is left, and the finder was not asked")

@@ -32,19 +32,20 @@ type arrival struct {
 	dialled  netip.AddrPort // outgoing only
 }
 
-// ErrNoSlot says that a dial was not tried because too many are under way.
-var ErrNoSlot = errors.New("too many dials under way")
-
 // reserved are our capability bits. A hybrid torrent offers to go on in its v2 swarm (BEP 52).
-func reserved(h ident.InfoHash) wire.Reserved {
-	if h.HasV1() && h.HasV2() {
-		return wire.OurReserved(wire.BitExtended, wire.BitFast, wire.BitV2)
+func (t *Torrent) reserved() wire.Reserved {
+	bits := []int{wire.BitExtended, wire.BitFast}
+	if h := t.infoHash.Load(); h.HasV1() && h.HasV2() {
+		bits = append(bits, wire.BitV2)
 	}
-	return wire.OurReserved(wire.BitExtended, wire.BitFast)
+	if t.cfg.NodePort != 0 {
+		bits = append(bits, wire.BitDHT)
+	}
+	return wire.OurReserved(bits...)
 }
 
 func (t *Torrent) handshake(name ident.V1) wire.Handshake {
-	return wire.Handshake{Reserved: reserved(*t.infoHash.Load()), InfoHash: name, PeerID: t.cfg.PeerID}
+	return wire.Handshake{Reserved: t.reserved(), InfoHash: name, PeerID: t.cfg.PeerID}
 }
 
 // dial connects to a candidate in a goroutine and posts the outcome. A hybrid's peer may know either name of the torrent.
@@ -60,36 +61,26 @@ func (t *Torrent) dial(c swarm.Candidate) {
 				}
 				return
 			}
-			if !errors.Is(err, errGreeting) {
+			if !errors.Is(err, peer.ErrGreeting) {
 				break
 			}
 		}
 		kind := swarm.DialFailed
-		if errors.Is(err, ErrNoSlot) {
+		if errors.Is(err, peer.ErrNoSlot) {
 			kind = swarm.Refused
 		}
 		t.box.Post(swarm.Event{Kind: kind, Arg: c.Addr})
 	})
 }
 
-// errGreeting wraps failures of a connection that stood.
-var errGreeting = errors.New("handshake failed")
-
 func (t *Torrent) greet(ctx context.Context, c swarm.Candidate, name ident.V1) (arrival, error) {
-	conn, err := t.cfg.Dial(ctx, c.Addr)
-	if err != nil {
-		return arrival{}, err
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
 	var upgrade ident.V1
 	if h := t.infoHash.Load(); h.HasV2() {
 		upgrade = h.V2.Short()
 	}
-	theirs, err := peer.Greet(conn, t.handshake(name), upgrade)
+	conn, theirs, err := t.cfg.Dial(ctx, c, t.handshake(name), upgrade)
 	if err != nil {
-		conn.Close()
-		return arrival{}, errors.Join(errGreeting, err)
+		return arrival{}, err
 	}
 	return arrival{conn: conn, theirs: theirs, source: c.Source, dialled: c.Addr}, nil
 }
@@ -157,10 +148,14 @@ func (t *Torrent) join(now time.Duration, a arrival) {
 	t.sw.Step(now, swarm.Event{Kind: swarm.Joined, Peer: id, Arg: &swarm.PeerInfo{
 		Addr: addr, Listen: a.dialled, ID: a.theirs.PeerID, Source: a.source, Incoming: a.incoming,
 		Fast: a.theirs.Reserved.Fast(), Extended: a.theirs.Reserved.Extended(), V2: v2,
+		UTP: isPacket(a.conn),
 	}})
 	t.apply(now)
 	if a.theirs.Reserved.Extended() {
 		t.greetExtended(c, addr)
+	}
+	if a.theirs.Reserved.DHT() && t.cfg.NodePort != 0 && !t.cfg.Swarm.Private {
+		c.Queue(func(b []byte) []byte { return wire.AppendPort(b, t.cfg.NodePort) })
 	}
 	t.askHashes(now)
 	c.Flush()
@@ -178,7 +173,10 @@ func (t *Torrent) limits(a netip.Addr) (down, up *rate.Limiter) {
 // greetExtended sends our extension handshake (BEP 10).
 func (t *Torrent) greetExtended(c *peer.Conn, addr netip.AddrPort) {
 	h := wire.ExtHandshake{
-		M: peer.OurExtensions(t.cfg.Swarm.Private), Version: t.cfg.Version, ReqQ: peer.MaxRequests, Port: t.cfg.Port, YourIP: addr.Addr(),
+		M: peer.OurExtensions(t.cfg.Swarm.Private, t.cfg.Anonymous), Version: t.cfg.Version, ReqQ: peer.MaxRequests, TR: t.trackersHash(),
+	}
+	if !t.cfg.Anonymous {
+		h.Port, h.YourIP = t.cfg.Port, addr.Addr()
 	}
 	if t.info != nil {
 		h.MetadataSize = int64(len(t.info.Raw))
@@ -196,6 +194,7 @@ func (t *Torrent) leave(id ident.Peer) {
 	}
 	t.uncount(l)
 	t.links[id] = nil
+	delete(t.exchange.told, id)
 	t.free = append(t.free, id)
 	if t.fetch != nil {
 		t.fetch.Gone(id)
@@ -214,7 +213,17 @@ func (t *Torrent) conns(f func(ident.Peer, *peer.Conn)) {
 	}
 }
 
+// isPacket reports whether a connection runs over datagrams: uTP (BEP 29).
+func isPacket(c net.Conn) bool {
+	_, ok := c.RemoteAddr().(*net.UDPAddr)
+	return ok
+}
+
 func addrPort(a net.Addr) netip.AddrPort {
+	if u, ok := a.(*net.UDPAddr); ok {
+		ap := u.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
 	if t, ok := a.(*net.TCPAddr); ok {
 		ap := t.AddrPort()
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

@@ -1,7 +1,6 @@
 package torrent
 
 import (
-	"slices"
 	"time"
 
 	"shoal/internal/bt/swarm"
@@ -23,7 +22,7 @@ func (t *Torrent) rest(now time.Duration) bool {
 	}
 	t.rates = rates{at: now, down: t.rates.down, up: t.rates.up, lastDown: t.rates.lastDown}
 	t.links, t.free, t.touched = nil, nil, nil
-	if !slices.Contains(t.asking, true) {
+	if !t.asking() {
 		t.ctx, t.cancel = nil, nil // nobody uses it: there is no dial under way either
 	}
 	t.sw.Rest()
@@ -73,9 +72,9 @@ func (t *Torrent) due() (at time.Duration, ok bool) {
 			sooner(s.retryAt, s.link == nil && !s.barred)
 		}
 	}
-	for i, f := range t.cfg.Finders {
+	for _, f := range *t.finders.Load() {
 		next, is := f.Next()
-		sooner(next.Sub(t.begun), is && t.finding && !t.asking[i])
+		sooner(next.Sub(t.begun), is && t.finding && !f.asking)
 	}
 	return at, ok
 }

@@ -74,7 +74,7 @@ func (t *Torrent) Hashes() *metainfo.Hashes {
 // Trackers returns what the places where peers are looked for say.
 func (t *Torrent) Trackers() []discovery.Status {
 	var out []discovery.Status
-	for _, f := range t.cfg.Finders {
+	for _, f := range *t.finders.Load() {
 		out = append(out, f.Status()...)
 	}
 	return out

@@ -26,6 +26,7 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/picker"
 	"shoal/internal/bt/swarm"
+	"shoal/internal/bt/wire"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
 	"shoal/internal/mailbox"
@@ -41,14 +42,15 @@ const mailboxLimit = 4096
 
 // Shared is what the torrents of a session share. Zero fields have no effect unless said.
 type Shared struct {
-	PeerID  ident.PeerID
 	Port    uint16 // where we listen for peers
 	Store   storage.Store
 	Blocks  *block.Pool
 	Exempt  func(netip.Addr) bool // addresses that the limits do not apply to
-	Dial    func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
-	Client  *http.Client // for web seeds
-	Version string       // in extension handshakes; empty: none
+	Version string                // in extension handshakes; empty: none
+
+	Anonymous bool                 // extension handshakes tell nothing of us (BEP 10), and no trackers are exchanged (BEP 28)
+	NodePort  uint16               // UDP port of our DHT node (BEP 5); 0: there is none
+	Node      func(netip.AddrPort) // called with the DHT nodes that peers name; nil unless NodePort is set
 
 	Connections atomic.Int64 // to peers, of all torrents together
 
@@ -80,9 +82,15 @@ type Config struct {
 	Recheck     bool // hash what is on disk even if the journal vouches for it
 	Complete    bool // all data is there and was hashed this moment: begin with everything
 
+	PeerID ident.PeerID
+	Dial   Dial
+	Client *http.Client // for web seeds
+
 	Down, Up            *rate.Limiter
 	WebSeeds, HTTPSeeds []string
-	Finders             []discovery.Finder
+	Finders             []discovery.Finder // named by who added the torrent: trackers
+	Public              []discovery.Finder // that anybody can join: dropped when the torrent turns out to be private (BEP 27)
+	Trackers            TrackerList        // where trackers that peers name go (BEP 28); nil: nowhere
 
 	Sequential bool
 	Swarm      swarm.Config
@@ -99,6 +107,7 @@ type Torrent struct {
 	closing  atomic.Bool
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
+	finders  atomic.Pointer[[]*finder]
 	progress [3]atomic.Int64 // uploaded, downloaded, left
 	want     atomic.Int64    // WantPeers
 	known    latch           // the info is known
@@ -120,8 +129,8 @@ type Torrent struct {
 	layers       *hashes.Fetch[ident.Peer]   // nil unless piece layers are missing
 	hashServer   *hashes.Server              // nil until the info is known, and for v1
 	web          []*webSite
+	exchange     exchange    // of trackers
 	finding      bool        // the finders are asked
-	asking       []bool      // by finder: it is at work, or waits for its turn
 	alarm        *time.Timer // nil until first set
 	checking     int         // pieces still being checked
 	toCheck      int
@@ -136,6 +145,11 @@ type Torrent struct {
 	retryAt      time.Duration     // when to try the disk again
 	priorities   []picker.Priority // by file; nil: all normal
 }
+
+// Dial connects to a candidate and exchanges handshakes (BEP 3): ours is said, and the peer must answer for the same swarm or, where that is
+// set, for upgrade: a hybrid torrent's v2 swarm (BEP 52). See
+// road.Roads.Dial.
+type Dial func(ctx context.Context, c swarm.Candidate, ours wire.Handshake, upgrade ident.V1) (net.Conn, wire.Handshake, error)
 
 // Learned is what a torrent knows once its metadata is there.
 type Learned struct {
@@ -163,8 +177,9 @@ var ErrStopped = errors.New("the torrent was stopped")
 func New(cfg Config) *Torrent {
 	t := &Torrent{
 		cfg: cfg, box: mailbox.New[swarm.Event](mailboxLimit), begun: time.Now(),
-		sw: swarm.New(cfg.Swarm), asking: make([]bool, len(cfg.Finders)), phase: Metadata,
+		sw: swarm.New(cfg.Swarm), phase: Metadata,
 	}
+	t.setFinders()
 	ih := cfg.InfoHash
 	t.infoHash.Store(&ih)
 	t.publish()
@@ -221,46 +236,6 @@ func (t *Torrent) start() {
 	}
 }
 
-// find has the finders look for peers from now on. It waits until it is known what is on disk, unless peers are needed to learn
-// even what the content is: a tracker must not take a seed for a leecher until the next announce.
-func (t *Torrent) find() {
-	t.finding = true
-	t.tickFinders()
-}
-
-// tickFinders has the finders that are due announce, as soon as the gate lets them.
-func (t *Torrent) tickFinders() {
-	now := time.Now()
-	for i, f := range t.cfg.Finders {
-		if at, ok := f.Next(); ok && t.finding && !t.asking[i] && !at.After(now) {
-			t.asking[i] = true
-			t.enter(t.announceGate(), func(leave func()) { t.announce(i, leave) })
-		}
-	}
-}
-
-func (t *Torrent) announceGate() *Gate {
-	if t.phase == Seeding {
-		return t.cfg.Seeding
-	}
-	return t.cfg.Seeking
-}
-
-// announce has a finder ask, and leaves the gate when it is done.
-func (t *Torrent) announce(finder int, leave func()) {
-	ctx := t.context()
-	t.goes(func() {
-		t.cfg.Finders[finder].Announce(ctx, finderView{t}, func(p []discovery.Peer) {
-			t.box.Post(swarm.Event{Kind: swarm.Found, Arg: p})
-		})
-		leave()
-		t.do(func() {
-			t.asking[finder] = false
-			t.tickFinders()
-		})
-	})
-}
-
 // turn says that a gate has let the torrent in: Arg of an event of kind swarm.Other.
 type turn struct {
 	gate *Gate
@@ -272,21 +247,6 @@ func (t *Torrent) enter(g *Gate, do func(leave func())) {
 	g.Enter(func() bool { return t.box.Post(swarm.Event{Kind: swarm.Other, Arg: turn{g, do}}) })
 }
 
-// withdraw says goodbye through every finder.
-func (t *Torrent) withdraw() {
-	ctx, cancel := context.WithTimeout(context.Background(), withdrawTime)
-	defer cancel()
-	for _, f := range t.cfg.Finders {
-		t.goes(func() {
-			if g := t.announceGate(); g.Wait(ctx) {
-				defer g.Leave()
-				f.Withdraw(ctx, finderView{t})
-			}
-		})
-	}
-	t.wg.Wait()
-}
-
 // context returns one that ends with the torrent, for what the loop starts.
 func (t *Torrent) context() context.Context {
 	if t.ctx == nil {
@@ -294,9 +254,6 @@ func (t *Torrent) context() context.Context {
 	}
 	return t.ctx
 }
-
-// withdrawTime bounds the goodbye to trackers.
-const withdrawTime = 8 * time.Second
 
 // goes runs f in a goroutine that stop waits for. Only the loop calls it, so that none starts after that.
 func (t *Torrent) goes(f func()) { t.wg.Go(f) }
@@ -390,6 +347,9 @@ func (t *Torrent) Close(ctx context.Context) error {
 	}
 }
 
+// PeerID returns the id by which peers know us in this swarm.
+func (t *Torrent) PeerID() ident.PeerID { return t.cfg.PeerID }
+
 // Known returns a channel that is closed when the info is known.
 func (t *Torrent) Known() <-chan struct{} { return t.known.done() }
 
@@ -398,15 +358,3 @@ func (t *Torrent) Settled() <-chan struct{} { return t.settled.done() }
 
 // Finished returns a channel that is closed when every wanted piece is there.
 func (t *Torrent) Finished() <-chan struct{} { return t.finished.done() }
-
-// finderView is the torrent as finders see it.
-type finderView struct{ t *Torrent }
-
-func (v finderView) InfoHash() ident.InfoHash { return *v.t.infoHash.Load() }
-func (v finderView) PeerID() ident.PeerID     { return v.t.cfg.PeerID }
-func (v finderView) Port() uint16             { return v.t.cfg.Port }
-func (v finderView) WantPeers() int           { return int(v.t.want.Load()) }
-func (v finderView) Progress() discovery.Progress {
-	p := &v.t.progress
-	return discovery.Progress{Uploaded: p[0].Load(), Downloaded: p[1].Load(), Left: p[2].Load()}
-}

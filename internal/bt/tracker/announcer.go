@@ -31,7 +31,7 @@ type Options struct {
 // Announcer announces one torrent to its trackers. It implements discovery.Finder.
 type Announcer struct {
 	*Client
-	key uint32
+	key uint32 // 0: it is not told
 
 	mu      sync.Mutex
 	tiers   *tiers        // places are changed by what Announce starts, Hurry and Completed
@@ -43,7 +43,11 @@ var _ discovery.Finder = (*Announcer)(nil)
 // New returns an announcer to the trackers with the given URLs, tier by tier, which it reaches through c. At most 100 trackers
 // are used.
 func New(c *Client, urls [][]string, opts Options) *Announcer {
-	return &Announcer{Client: c, key: rand.Uint32(), tiers: newTiers(urls, opts)}
+	a := &Announcer{Client: c, tiers: newTiers(urls, opts)}
+	if !c.anonymous {
+		a.key = rand.Uint32() | 1
+	}
+	return a
 }
 
 // Next implements discovery.Finder.
@@ -72,6 +76,14 @@ func (a *Announcer) change(f func(*place)) {
 	case a.changed <- struct{}{}:
 	default:
 	}
+}
+
+// Add adds trackers that peers named (BEP 28): they are asked when none of those that are there works, and given up for good after two
+// failures. At most ten are taken.
+func (a *Announcer) Add(urls []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tiers.add(urls)
 }
 
 // Status implements discovery.Finder: one line for each tracker, in the order in which they are asked.
@@ -174,9 +186,10 @@ func (r *run) ask(ctx context.Context) time.Time {
 	return again
 }
 
-// request makes what an announce tells, all but the name of the swarm. It is called with mu held.
+// request makes what an announce tells, all but the name of the swarm. Who does not listen names port 1, for trackers refuse 0. It is called
+// with mu held.
 func (a *Announcer) request(t discovery.Torrent, p *place, ev event) request {
-	req := request{event: ev, peer: t.PeerID(), key: a.key, port: t.Port(), progress: t.Progress(), id: p.id}
+	req := request{event: ev, peer: t.PeerID(), key: a.key, port: max(1, t.Port()), progress: t.Progress(), id: p.id}
 	if ev != stopped {
 		req.want = max(0, min(t.WantPeers(), maxWant))
 	}

@@ -33,17 +33,17 @@ func (o oneFamily) Dial(ctx context.Context, _, addr string) (net.Conn, error) {
 // newHTTPClient returns a client whose only way out is n over one family. It is for one request: announces are half an
 // hour apart, so that there is nothing to keep, and a client may use a connection that it began to make for one request
 // for another, which would mix the families.
-func newHTTPClient(n netx.Network, f family, agent string) *http.Client {
-	c := netx.HTTPClient(oneFamily{n, [...]string{"tcp4", "tcp6", "tcp"}[f]}, netx.HTTPOptions{UserAgent: agent})
-	check := c.CheckRedirect
-	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		addrs, _ := n.Resolve(r.Context(), r.URL.Hostname())
+func (c *Client) newHTTPClient(f family) *http.Client {
+	h := netx.HTTPClient(oneFamily{c.n, [...]string{"tcp4", "tcp6", "tcp"}[f]}, netx.HTTPOptions{UserAgent: c.agent, NoUserAgent: c.anonymous})
+	check := h.CheckRedirect
+	h.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		addrs, _ := c.n.Resolve(r.Context(), r.URL.Hostname())
 		if err := guardLoopback(r.URL, addrs); err != nil {
 			return err
 		}
 		return check(r, via)
 	}
-	return c
+	return h
 }
 
 // guardLoopback keeps a hostile URL from reaching the services of this machine that only trust this machine: on a
@@ -68,7 +68,7 @@ func (c *Client) fetch(ctx context.Context, f family, u *url.URL) ([]byte, error
 		return nil, err
 	}
 	req.Close = true
-	client := newHTTPClient(c.n, f, c.agent)
+	client := c.newHTTPClient(f)
 	defer client.CloseIdleConnections() // also ends a dial that goes on though the request was given up
 	resp, err := client.Do(req)
 	if err != nil {
@@ -104,7 +104,10 @@ func announceURL(u *url.URL, r *request) *url.URL {
 	q = appendNumber(q, "downloaded", r.progress.Downloaded)
 	q = appendNumber(q, "left", r.progress.Left)
 	q = appendNumber(q, "numwant", int64(r.want))
-	q = fmt.Appendf(q, "&key=%08x&compact=1", r.key)
+	if r.key != 0 {
+		q = fmt.Appendf(q, "&key=%08x", r.key)
+	}
+	q = append(q, "&compact=1"...)
 	if r.event != none {
 		q = append(q, "&event="+eventNames[r.event]...)
 	}

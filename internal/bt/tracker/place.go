@@ -20,6 +20,9 @@ const (
 	patience        = 5 * time.Second // after which a silent tracker holds up the next one no longer
 )
 
+// maxHearsay is how often in a row a tracker that a peer named may fail before it is given up, if it never answered (BEP 28).
+const maxHearsay = 2
+
 // earlyRetries are the pauses after the first answers when those had no peers: two peers that start together must find
 // each other soon. They give way to a minimum that the tracker names.
 var earlyRetries = []time.Duration{5 * time.Second, 10 * time.Second, 15 * time.Second}
@@ -37,6 +40,8 @@ const (
 type place struct {
 	tier int
 	dead bool // never asked (again)
+
+	hearsay bool // a peer named it (BEP 28): it is given up sooner
 
 	asked     time.Time // when the announce under way began; zero if there is none
 	last      time.Time // the end of the last announce
@@ -161,6 +166,7 @@ func (p *place) fail(now time.Time, err error) {
 		p.dead = refusal.Never
 		pause = max(pause, p.min, min(refusal.Retry, ceiling))
 	}
+	p.dead = p.dead || p.hearsay && p.failures >= maxHearsay && !p.started
 	p.next = now.Add(min(pause, ceiling))
 	s := &p.status
 	s.Working, s.Message, s.Peers, s.Last, s.Next = false, describe(err), 0, now, p.next

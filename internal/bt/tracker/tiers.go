@@ -35,6 +35,34 @@ func newTiers(urls [][]string, o Options) *tiers {
 	return t
 }
 
+// maxExchanged bounds the trackers that peers named.
+const maxExchanged = 10
+
+// add appends trackers that peers named as the last tier.
+func (t *tiers) add(urls []string) {
+	seen := map[string]bool{}
+	named := 0
+	t.each(func(p *place) {
+		seen[p.status.URL] = true
+		if p.hearsay {
+			named++
+		}
+	})
+	var tier []*place
+	for _, raw := range urls {
+		if !seen[raw] && len(seen) < maxPlaces && named < maxExchanged {
+			seen[raw] = true
+			named++
+			p := newPlace(raw, len(t.lists))
+			p.hearsay = true
+			tier = append(tier, p)
+		}
+	}
+	if len(tier) > 0 {
+		t.lists = append(t.lists, tier)
+	}
+}
+
 // each calls visit for every tracker, in order.
 func (t *tiers) each(visit func(*place)) {
 	for _, tier := range t.lists {

@@ -17,13 +17,13 @@ import (
 var fullHandshake = ExtHandshake{
 	M:       map[string]uint8{ExtMetadata: 2, ExtPEX: 1, ExtUploadOnly: 3, ExtDontHave: 255},
 	Version: "shoal 1 ü", ReqQ: 500, MetadataSize: 31337, UploadOnly: true, Port: 6881,
-	YourIP: netip.MustParseAddr("192.0.2.1"), IPv4: netip.MustParseAddr("198.51.100.7"), IPv6: netip.MustParseAddr("2001:db8::1"),
+	TR: []byte("0123456789abcdefghij"), YourIP: netip.MustParseAddr("192.0.2.1"), IPv4: netip.MustParseAddr("198.51.100.7"), IPv6: netip.MustParseAddr("2001:db8::1"),
 }
 
 func TestExtHandshake(t *testing.T) {
 	const wire = "d4:ipv44:\xc6\x33\x64\x074:ipv616:\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" +
 		"1:md11:lt_donthavei255e11:upload_onlyi3e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31337e1:pi6881e4:reqqi500e" +
-		"11:upload_onlyi1e1:v10:shoal 1 ü6:yourip4:\xc0\x00\x02\x01e"
+		"2:tr20:0123456789abcdefghij11:upload_onlyi1e1:v10:shoal 1 ü6:yourip4:\xc0\x00\x02\x01e"
 	if got := fullHandshake.Append(nil); string(got) != wire {
 		t.Fatalf("got %q", got)
 	}
@@ -209,7 +209,8 @@ func TestAllowedFastSet(t *testing.T) {
 func FuzzExtensions(f *testing.F) {
 	pex := PEX{Added: []PEXPeer{{netip.MustParseAddrPort("192.0.2.1:6881"), 3}}, Dropped: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:9")}}
 	data := MetadataMessage{Type: MetadataData, Piece: 1, TotalSize: 20000, Data: []byte("abc")}
-	for _, b := range [][]byte{fullHandshake.Append(nil), pex.Append(nil), data.Append(nil), {1}, {0, 0, 0, 1}} {
+	punch := Holepunch{Type: HolepunchError, Addr: pex.Dropped[0], Code: HolepunchNoSelf}
+	for _, b := range [][]byte{fullHandshake.Append(nil), pex.Append(nil), data.Append(nil), {1}, {0, 0, 0, 1}, punch.Append(nil), AppendTEX(nil, []string{"udp://t.example:80"})} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -238,6 +239,16 @@ func FuzzExtensions(f *testing.F) {
 		if _, err := ParseUploadOnly(b); err == nil && len(b) != 1 {
 			t.Fatal("upload_only")
 		}
+		if h, err := ParseHolepunch(b); err == nil {
+			if again, err := ParseHolepunch(h.Append(nil)); err != nil || again != h {
+				t.Fatalf("%+v became %+v, %v", h, again, err)
+			}
+		}
+		if urls, err := ParseTEX(b); err == nil {
+			if again, err := ParseTEX(AppendTEX(nil, urls)); err != nil || len(urls) > MaxTEX || !slices.Equal(again, urls) {
+				t.Fatalf("%q became %q, %v", urls, again, err)
+			}
+		}
 	})
 }
 
@@ -253,4 +264,63 @@ func samePeers(a, b PEX) bool {
 		slices.SortFunc(p.Dropped, netip.AddrPort.Compare)
 	}
 	return slices.Equal(a.Added, b.Added) && slices.Equal(a.Dropped, b.Dropped)
+}
+
+func TestHolepunch(t *testing.T) {
+	for wire, h := range map[string]Holepunch{
+		"\x00\x00\xc6\x33\x64\x02\x1a\xe1\x00\x00\x00\x00": {Type: HolepunchRendezvous, Addr: netip.MustParseAddrPort("198.51.100.2:6881")},
+		"\x01\x01\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x09\x00\x00\x00\x00": {
+			Type: HolepunchConnect, Addr: netip.MustParseAddrPort("[2001:db8::1]:9")},
+		"\x02\x00\xc6\x33\x64\x02\x1a\xe1\x00\x00\x00\x03": {
+			Type: HolepunchError, Addr: netip.MustParseAddrPort("198.51.100.2:6881"), Code: HolepunchNoSupport},
+	} {
+		if got := h.Append(nil); string(got) != wire {
+			t.Errorf("appended %q, want %q", got, wire)
+		}
+		if got, err := ParseHolepunch([]byte(wire)); err != nil || got != h {
+			t.Errorf("%q: %+v, %v", wire, got, err)
+		}
+	}
+	if h, err := ParseHolepunch([]byte("\x01\x00\xc6\x33\x64\x02\x1a\xe1")); err != nil || h.Type != HolepunchConnect {
+		t.Errorf("without a code: %+v, %v", h, err)
+	}
+	for _, bad := range []string{"", "\x00", "\x00\x02", "\x00\x00\xc6\x33\x64\x02", "\x02\x00\xc6\x33\x64\x02\x1a\xe1", "\x00\x00\x7f\x00\x00\x01\x1a\xe1\x00\x00\x00\x00",
+		"\x00\x00\xc6\x33\x64\x02\x00\x00\x00\x00\x00\x00", "\x00\x01\xc6\x33\x64\x02\x1a\xe1\x00\x00\x00\x00", "\x00\x00\xc6\x33\x64\x02\x1a\xe1\x00\x00\x00\x00\x00"} {
+		var p *ProtocolError
+		if h, err := ParseHolepunch([]byte(bad)); !errors.As(err, &p) || p.BEP != 55 {
+			t.Errorf("%q: %+v, %v", bad, h, err)
+		}
+	}
+}
+
+func TestTEX(t *testing.T) {
+	urls := []string{"http://t.example/announce", "udp://t.example:80"}
+	const wire = "d5:addedl25:http://t.example/announce18:udp://t.example:80ee"
+	if got := AppendTEX(nil, urls); string(got) != wire {
+		t.Fatalf("appended %q", got)
+	}
+	if got, err := ParseTEX([]byte(wire)); err != nil || !slices.Equal(got, urls) {
+		t.Fatalf("%q, %v", got, err)
+	}
+	many := AppendTEX(nil, slices.Repeat(urls, 100))
+	if got, err := ParseTEX(many); err != nil || len(got) != MaxTEX {
+		t.Errorf("%d of 200 URLs, %v", len(got), err)
+	}
+	long := "http://" + strings.Repeat("x", 600) + "/announce"
+	if got, err := ParseTEX(AppendTEX(nil, []string{"", long, "http://t\x1b[2J/announce"})); err != nil || len(got) != 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, odd := range []string{"de", "d5:addedi1ee", "d5:addedli1el1:aeee"} {
+		if got, err := ParseTEX([]byte(odd)); err != nil || got != nil {
+			t.Errorf("%q: %q, %v", odd, got, err)
+		}
+	}
+	var p *ProtocolError
+	if _, err := ParseTEX([]byte("le")); !errors.As(err, &p) || p.BEP != 28 {
+		t.Error(err)
+	}
+	a, b := TrackersHash(urls), TrackersHash([]string{urls[1], urls[0]})
+	if a != b || a == TrackersHash(urls[:1]) {
+		t.Error("the hash is not that of the sorted list")
+	}
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"maps"
 	"math"
@@ -36,6 +37,7 @@ type ExtHandshake struct {
 	Port         uint16           // TCP port where the sender listens
 	YourIP       netip.Addr       // the receiver's address as the sender sees it
 	IPv4, IPv6   netip.Addr       // other addresses of the sender
+	TR           []byte           // TrackersHash of the sender's trackers (BEP 28): 20 bytes or none
 }
 
 // Append appends the body. Each connection begins with one, so it is written without the detour of a map.
@@ -50,6 +52,9 @@ func (h *ExtHandshake) Append(dst []byte) []byte {
 	dst = appendNumber(dst, "metadata_size", h.MetadataSize)
 	dst = appendNumber(dst, "p", int64(h.Port))
 	dst = appendNumber(dst, "reqq", int64(h.ReqQ))
+	if h.TR != nil {
+		dst = bencode.AppendBytes(bencode.AppendString(dst, "tr"), h.TR)
+	}
 	if h.UploadOnly {
 		dst = appendNumber(dst, "upload_only", 1)
 	}
@@ -98,6 +103,10 @@ func ParseExtHandshake(b []byte) (ExtHandshake, error) {
 	h.MetadataSize = number(v, "metadata_size", math.MaxInt64)
 	h.UploadOnly = number(v, "upload_only", math.MaxInt64) != 0
 	h.Port = uint16(number(v, "p", math.MaxUint16))
+	tr, _ := v.Get("tr")
+	if b, _ := tr.Bytes(); len(b) == sha1.Size {
+		h.TR = slices.Clone(b)
+	}
 	h.YourIP = address(v, "yourip", 0)
 	h.IPv4, h.IPv6 = address(v, "ipv4", 4), address(v, "ipv6", 16)
 	return h, nil
