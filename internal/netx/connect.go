@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+
+	"shoal/internal/socks"
 )
 
 // connect is a route through an HTTP proxy's CONNECT method (RFC 9110 §9.3.6): TCP only. Names are passed to the proxy.
@@ -46,7 +48,7 @@ func (h *connect) Dial(ctx context.Context, network, addr string) (net.Conn, err
 }
 
 // ask has the proxy connect to t.
-func (h *connect) ask(c net.Conn, t target) error {
+func (h *connect) ask(c net.Conn, t socks.Addr) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", t, t)
 	if h.user != "" {
