@@ -18,6 +18,9 @@ func (m *machine) deadline() time.Duration {
 	if m.flight.len > 0 {
 		at = min(at, m.progress+m.wait())
 	}
+	if m.suspect > 0 {
+		at = min(at, m.suspect)
+	}
 	if m.stalled > 0 {
 		at = min(at, m.stalled+m.trip.timeout(m.backOff))
 	}
@@ -46,6 +49,11 @@ func (m *machine) expire(now time.Duration) {
 	case m.closed && now >= m.linger:
 		m.fail(os.NewSyscallError("write", syscall.ETIMEDOUT))
 		return
+	}
+	if m.suspect > 0 && now >= m.suspect {
+		m.judgeLate(now)
+	}
+	switch {
 	case m.flight.len > 0 && now >= m.progress+m.wait():
 		m.timeout(now)
 	case m.stalled > 0 && now >= m.stalled+m.trip.timeout(m.backOff):
@@ -84,6 +92,7 @@ func (m *machine) timeout(now time.Duration) {
 		}
 	}
 	m.flight.forget()
+	m.suspect = 0
 	m.newest, m.recovery = m.flight.count, m.flight.count
 	m.ledbat.timedOut(now, m.mss())
 }
