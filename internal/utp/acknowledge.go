@@ -39,7 +39,7 @@ func (m *machine) acknowledge(now time.Duration, p *packet) {
 	m.judge(now)
 	if a.bytes > 0 || newly {
 		m.progress = now
-		m.tailProbe = false
+		m.tailProbes = 0
 		m.backOff = 0
 	}
 	if a.bytes > 0 {

@@ -49,7 +49,7 @@ type machine struct {
 	peerWindow int
 	fin        bool // to be sent behind what was written
 	finSent    bool
-	tailProbe  bool          // a packet was sent again to learn what is lost
+	tailProbes int           // how often a packet was sent again to learn what is lost
 	force      bool          // one packet may be sent beyond the other's window
 	timeouts   int           // in a row without a word from the other
 	backOff    int           // timeouts in a row without progress

@@ -35,10 +35,11 @@ func (m *machine) deadline() time.Duration {
 
 // wait is how long after the last progress something is done about what is in flight.
 func (m *machine) wait() time.Duration {
-	if m.tailProbe || m.status == connecting || m.backOff > 0 {
-		return m.trip.timeout(m.backOff)
+	timeout := m.trip.timeout(m.backOff)
+	if m.tailProbes == maxTailProbes || m.status == connecting || m.backOff > 0 {
+		return timeout
 	}
-	return min(m.trip.tail(), m.trip.timeout(0))
+	return min(m.trip.tail()<<m.tailProbes, timeout)
 }
 
 // expire does what is due.
@@ -71,8 +72,8 @@ func (m *machine) expire(now time.Duration) {
 
 // timeout is called when nothing has come back for too long.
 func (m *machine) timeout(now time.Duration) {
-	if m.status == open && m.wait() < m.trip.timeout(m.backOff) && !m.tailProbe && m.backOff == 0 {
-		m.tailProbe = true
+	if m.wait() < m.trip.timeout(m.backOff) {
+		m.tailProbes++
 		m.probeTail()
 		return
 	}
@@ -80,7 +81,7 @@ func (m *machine) timeout(now time.Duration) {
 		return
 	}
 	m.progress = now
-	m.tailProbe = false
+	m.tailProbes = 0
 	for i := range m.flight.len {
 		seq := m.flight.first + uint16(i)
 		if p := m.flight.get(seq); p.fate == flying {
@@ -105,6 +106,9 @@ func (m *machine) countTimeout() {
 		m.fail(os.NewSyscallError("connect", syscall.ETIMEDOUT))
 	}
 }
+
+// maxTailProbes is how often the last packet is sent again before there is a timeout: the answer may be lost too.
+const maxTailProbes = 2
 
 // probeTail sends the last packet that is flying again, so that the answer tells what is lost (RFC 8985 §7).
 func (m *machine) probeTail() {
