@@ -39,7 +39,7 @@ func (m *machine) acknowledge(now time.Duration, p *packet) {
 	m.judge(now)
 	if a.bytes > 0 || newly {
 		m.progress = now
-		m.tailProbe = false
+		m.tailProbes = 0
 		m.backOff = 0
 	}
 	if a.bytes > 0 {
@@ -121,21 +121,48 @@ func (m *machine) arrive(now time.Duration, p *sent, a *acks) {
 func (m *machine) late() { m.reordering = min(2*m.reordering, maxReordering) }
 
 // judge finds what is lost: what was sent before others that have arrived (RFC 8985 §6.2, with a distance instead of a time).
+//
+// Where too few follow, some time does instead.
 func (m *machine) judge(now time.Duration) {
+	known := m.flight.known
 	for int32(m.newest-m.flight.known-m.reordering) > 0 {
-		seq, ok := m.flight.next()
-		if !ok {
-			continue
-		}
-		m.lose(seq)
-		p := m.flight.get(seq)
-		if p.probe && p.tries == 1 {
-			m.path.tries = pathProbes
-			m.path.failed(now)
-			continue // too long, and no sign of congestion
-		}
-		m.shrink(now, p.n)
+		m.judgeNext(now)
 	}
+	for int32(m.newest-m.flight.known) > 0 && !m.flight.matters() {
+		m.flight.known++
+	}
+	switch {
+	case int32(m.newest-m.flight.known) <= 0:
+		m.suspect = 0
+	case m.suspect == 0 || m.flight.known != known:
+		m.suspect = now + max(m.trip.smooth/4, minSuspicion)
+	}
+}
+
+// minSuspicion is the least time after which a packet is lost that another has overtaken.
+const minSuspicion = 5 * time.Millisecond
+
+// judgeLate takes for lost all that others have overtaken, as it was waited for long enough.
+func (m *machine) judgeLate(now time.Duration) {
+	for m.suspect = 0; int32(m.newest-m.flight.known) > 0; {
+		m.judgeNext(now)
+	}
+}
+
+// judgeNext takes the oldest transmission of which nothing is known for lost.
+func (m *machine) judgeNext(now time.Duration) {
+	seq, ok := m.flight.next()
+	if !ok {
+		return
+	}
+	m.lose(seq)
+	p := m.flight.get(seq)
+	if p.probe && p.tries == 1 {
+		m.path.tries = pathProbes
+		m.path.failed(now)
+		return // too long, and no sign of congestion
+	}
+	m.shrink(now, p.n)
 }
 
 // shrink makes the window smaller for the loss of a transmission, once in a round trip.

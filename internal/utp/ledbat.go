@@ -20,6 +20,7 @@ const (
 	maxWindow      = 64 << 20             // bytes
 	slowDownPeriod = 15 * time.Second
 	slowDownDepth  = 8               // by what the window is divided meanwhile
+	leastGain      = 0.25            // of packets that a window grows in a round trip
 	calmTime       = 5 * time.Second // without a loss or others' queue, after which growth is quick
 )
 
@@ -114,9 +115,10 @@ func (l *ledbat) queueLasts(n *news) bool {
 	return l.samples == startSamples && l.least > startExit
 }
 
-// gain is how many packets the window grows in each round trip: less where a round trip is short (LEDBAT++ §4.2).
+// gain is how many packets the window grows in each round trip: less where a round trip is short, so that it does not overtake others
+// (LEDBAT++ §4.2, which goes down to a sixteenth: then a line that loses a few per cent holds the window at its least).
 func gain(r *roundTrip) float64 {
-	return 1 / min(16, math.Ceil(2*float64(leastTarget+moreTarget)/float64(max(r.least, time.Millisecond))))
+	return max(leastGain, 1/math.Ceil(2*float64(leastTarget+moreTarget)/float64(max(r.least, time.Millisecond))))
 }
 
 // slowDown empties the queue, if it is ours, for two round trips.

@@ -38,17 +38,18 @@ type machine struct {
 	outStart   int64  // its place in the stream
 	cut        int64  // up to here the stream is in packets
 	flight     flight
-	inFlight   int    // bytes of payload that are flying
-	newest     uint32 // of the transmissions that have arrived, and one more
-	reordering uint32 // so many transmissions later it is lost (RFC 8985 §6.2)
-	recovery   uint32 // a loss of a transmission before is of a round trip that the window has shrunk for
-	lost       int    // packets that have to be sent again
-	resend     uint16 // none before it has
+	inFlight   int           // bytes of payload that are flying
+	newest     uint32        // of the transmissions that have arrived, and one more
+	reordering uint32        // so many transmissions later it is lost (RFC 8985 §6.2)
+	suspect    time.Duration // when what was overtaken is lost; 0: nothing was
+	recovery   uint32        // a loss of a transmission before is of a round trip that the window has shrunk for
+	lost       int           // packets that have to be sent again
+	resend     uint16        // none before it has
 	dupAcks    int
 	peerWindow int
 	fin        bool // to be sent behind what was written
 	finSent    bool
-	tailProbe  bool          // a packet was sent again to learn what is lost
+	tailProbes int           // how often a packet was sent again to learn what is lost
 	force      bool          // one packet may be sent beyond the other's window
 	timeouts   int           // in a row without a word from the other
 	backOff    int           // timeouts in a row without progress

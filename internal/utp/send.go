@@ -2,9 +2,9 @@ package utp
 
 import "time"
 
-// mss is how long a packet of data is at most, header included: short enough that a window has some.
+// mss is how long a packet of data is at most, header included: no longer than Ethernet's but where a window has some of it.
 func (m *machine) mss() int {
-	return min(m.path.size, max(basePath, int(m.ledbat.window)/8))
+	return min(m.path.size, max(ethernet4, int(m.ledbat.window)/8))
 }
 
 // send adds to o what is to be sent now, as far as there is room. Whoever calls it sends that and calls it again, until it adds
