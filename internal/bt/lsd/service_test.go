@@ -33,7 +33,10 @@ func (w *wanted) WantPeers() int               { return 10 }
 func v1(i int) ident.InfoHash { return ident.InfoHash{V1: name(i)} }
 
 // finds runs a torrent over a service.
-func finds(t *testing.T, s *Service, hash ident.InfoHash) *wanted {
+func finds(t *testing.T, s *Service, hash ident.InfoHash) *wanted { return findsEvery(t, s, hash, time.Second) }
+
+// findsEvery runs a torrent that looks less often whether its finder is due.
+func findsEvery(t *testing.T, s *Service, hash ident.InfoHash, tick time.Duration) *wanted {
 	w := &wanted{hash: hash, found: make(chan []netip.AddrPort, 100)}
 	var ctx context.Context
 	ctx, w.stop = context.WithCancel(t.Context())
@@ -53,7 +56,7 @@ func finds(t *testing.T, s *Service, hash ident.InfoHash) *wanted {
 				})
 			}
 			select {
-			case <-time.After(time.Second):
+			case <-time.After(tick):
 			case <-ctx.Done():
 			}
 		}
@@ -203,7 +206,7 @@ func TestRate(t *testing.T) {
 		here, _ := homes(n)
 		s, heard := start(t, here[0], 1000), tap(t, here[1])
 		for i := range 300 {
-			finds(t, s, v1(i))
+			findsEvery(t, s, v1(i), 10*time.Second)
 		}
 		time.Sleep(10 * time.Second)
 		if got := heard(); len(got) != burst || len(got[0].names) != 25 {
@@ -277,7 +280,7 @@ func TestHostile(t *testing.T) {
 			c.WriteTo(b, net.UDPAddrFromAddrPort(groups[0]))
 		}
 		time.Sleep(5 * time.Second)
-		if got := len(f.(*finder).heard); got != maxPeers {
+		if got := f.Status()[0].Peers; got != maxPeers {
 			t.Errorf("%d addresses are remembered", got)
 		}
 		answers := 0
