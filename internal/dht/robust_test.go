@@ -45,7 +45,7 @@ func TestIDsFitAddresses(t *testing.T) {
 		if anonymous.stop() != nil || anonymous.cfg.State != "" {
 			t.Error("an anonymous node keeps a state")
 		}
-		if s := all[5].Status().Families[0]; s.Secure < s.Nodes-1 || s.Nodes < 15 {
+		if s := all[5].Status().Families[0]; 4*s.Secure < 3*s.Nodes || s.Nodes < 15 {
 			t.Errorf("%+v", all[5].Status())
 		}
 	})
