@@ -32,7 +32,7 @@ func newWorld(t *testing.T, seed uint64) *world { return &world{t: t, net: simne
 type member struct {
 	*Node
 	addr, addr6 netip.AddrPort
-	host        *simnet.Host
+	host, six   *simnet.Host
 	conns       []net.PacketConn
 	wg          sync.WaitGroup
 }

@@ -4,6 +4,8 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"time"
+
+	"shoal/internal/dht/krpc"
 )
 
 const (
@@ -50,7 +52,8 @@ func (l *limiter) hash(a netip.Addr) uint64 {
 	return x ^ x>>32
 }
 
-// allow takes one answer from the budgets of an address and of all, or reports that there is none left.
+// allow takes one answer from the budgets of an address and of all, or reports that there is none left. Who is in our local network
+// shares the budget of all only: there, one address may announce much to few nodes.
 func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	if l.cells == nil {
 		l.cells = make([]cell, cells)
@@ -62,7 +65,7 @@ func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	c := &l.cells[l.hash(from)%cells]
 	c.refill(now, perAddress, burst)
 	l.all.refill(now, perSecond, perSecond)
-	if c.left < 1 || l.all.left < 1 {
+	if c.left < 1 && !krpc.Local(from) || l.all.left < 1 {
 		return false
 	}
 	c.left--

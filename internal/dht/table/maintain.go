@@ -19,6 +19,7 @@ const (
 	routerWait  = 2 * time.Second  // for saved nodes and addresses that were told, before the routers are asked
 	routerPace  = 15 * time.Second // between times that they are; doubled each time, up to routerMax
 	routerMax   = 10 * time.Minute
+	hopeless    = 64          // addresses in a row that did not answer, after which they are tried slowly: there may be no way to the family
 	isolation   = time.Minute // without an answer from anybody, though many were asked
 )
 
@@ -26,6 +27,7 @@ const (
 type joining struct {
 	contacts  []netip.AddrPort // to be tried, oldest first
 	trying    int              // queries to such under way
+	misses    int              // of such in a row without an answer
 	next      time.Duration    // the next step
 	self      time.Duration    // the next look-up of our own id; 0: now
 	selfPace  time.Duration
@@ -45,6 +47,9 @@ func (c *Core) Begin(now time.Duration, saved []krpc.Node, out *Out) {
 	if len(saved) > 0 {
 		c.searchSelf(now, saved)
 	}
+	for _, n := range saved {
+		c.table.heard(now, n, false)
+	}
 }
 
 // Add takes an address where a node may be. It is asked before it is trusted; at a slow pace, if the table is well filled.
@@ -54,6 +59,9 @@ func (c *Core) Add(now time.Duration, a netip.AddrPort) {
 		return
 	}
 	j.contacts = append(j.contacts, a)
+	if j.misses >= hopeless {
+		return
+	}
 	j.next = min(j.next, max(now, j.next-idlePace+busyPace))
 	if c.table.Len() < K {
 		j.next = now
@@ -86,7 +94,7 @@ func (c *Core) maintain(now time.Duration) {
 	} else if e, room := c.table.stale(now); e != nil {
 		c.probe(now, e.Node, room)
 	}
-	if busy || len(j.contacts) > 0 {
+	if (busy || len(j.contacts) > 0) && j.misses < hopeless {
 		j.next = now + busyPace
 	}
 }
@@ -119,7 +127,7 @@ func (c *Core) sweep(now time.Duration) {
 // try asks addresses that were told.
 func (c *Core) try(now time.Duration) {
 	n := 1
-	if c.table.Len() < K {
+	if c.table.Len() < K && c.join.misses < hopeless {
 		n = tryAtOnce
 	}
 	for ; n > 0 && len(c.join.contacts) > 0; n-- {
@@ -136,6 +144,9 @@ func (c *Core) try(now time.Duration) {
 // beg has the routers asked, once all else has led nowhere.
 func (c *Core) beg(now time.Duration) {
 	j := &c.join
+	if c.peer != nil && c.peer.table.Len() >= K {
+		return // those of the other family tell of nodes (BEP 32)
+	}
 	if now < j.routersAt || j.trying > 0 || len(j.contacts) > 0 || c.table.Len() == 0 && len(c.pending) > 0 {
 		return
 	}
@@ -194,6 +205,7 @@ type trial Core
 // answered implements asker.
 func (t *trial) answered(c *Core, now time.Duration, q *query, m *krpc.Message) {
 	t.join.trying--
+	t.join.misses = 0
 	(*prober)(t).answered(c, now, q, m)
 	if c.table.Len() < eagerBelow {
 		c.join.next = now
@@ -204,4 +216,7 @@ func (t *trial) answered(c *Core, now time.Duration, q *query, m *krpc.Message) 
 func (t *trial) slow(*Core, time.Duration, *query) {}
 
 // failed implements asker.
-func (t *trial) failed(*Core, time.Duration, *query) { t.join.trying-- }
+func (t *trial) failed(*Core, time.Duration, *query) {
+	t.join.trying--
+	t.join.misses++
+}
