@@ -170,7 +170,7 @@ func TestDrawing(t *testing.T) {
 			}
 		}
 	}
-	if want := 23 + 3; bars != want { // each figure, and the three of the legend
+	if want := 25 + 3; bars != want { // each figure, and the three of the legend
 		t.Errorf("%d bars, want %d", bars, want)
 	}
 	for _, w := range []string{"AMD & <co>", "1.50 ×", "not measured", "10,000 idle peers: processor", "prefers-color-scheme:dark"} {
