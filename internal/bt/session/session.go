@@ -115,6 +115,7 @@ func New(cfg Config) (*Session, error) {
 	cfg.MaxDials = orDefault(cfg.MaxDials, DefaultMaxDials)
 	cfg.IDStyle = orDefault(cfg.IDStyle, "-SL0001-")
 	cfg.Encryption = orDefault(cfg.Encryption, road.PreferEncryption)
+	cfg.Anonymous = cfg.Anonymous || netx.TraitsOf(cfg.Network).Anonymous
 	if cfg.Anonymous {
 		cfg.IDStyle, cfg.Client = "", ""
 	}
