@@ -141,6 +141,8 @@ func announce(t *testing.T, peer string) string {
 	return fmt.Sprintf("http://%s/announce", l.Addr())
 }
 
+var short = content{"short.bin", func(add func(string, int)) { add("", 6<<20+12345) }}
+
 // TestUTP: whole torrents over uTP alone, to and from real clients, whoever of the two has dialled, with losses, repetitions and
 // reordering in between, and without.
 func TestUTP(t *testing.T) {
@@ -149,6 +151,9 @@ func TestUTP(t *testing.T) {
 		for _, way := range []string{"to", "from"} {
 			for _, dialler := range []string{"shoal", other} {
 				for _, loss := range []float64{0, 0.02} {
+					if loss == 0 && dialler == other {
+						continue
+					}
 					t.Run(fmt.Sprintf("%s %s, %s dials, %v lost", way, other, dialler, loss), func(t *testing.T) {
 						t.Parallel()
 						transferUTP(t, other, way == "to", dialler == "shoal", loss)
@@ -161,7 +166,7 @@ func TestUTP(t *testing.T) {
 
 func transferUTP(t *testing.T, other string, seeds, dials bool, loss float64) {
 	from, to := t.TempDir(), t.TempDir()
-	path := single.make(t, from)
+	path := short.make(t, from)
 	ours := listenAddr(newIP())
 	them := starters[other](t, options{UTP: true})
 	target := them.addr()
@@ -198,8 +203,8 @@ func transferUTP(t *testing.T, other string, seeds, dials bool, loss float64) {
 		}
 	}
 	t.Logf("it took %v, and %d MB went through the relay", time.Since(began).Round(time.Millisecond), relay.carried.Load()>>20)
-	sameTree(t, path, filepath.Join(to, single.name))
-	if n := relay.carried.Load(); n < 24<<20 {
+	sameTree(t, path, filepath.Join(to, short.name))
+	if n := relay.carried.Load(); n < 6<<20 {
 		t.Errorf("%d bytes went by the relay", n)
 	}
 }
