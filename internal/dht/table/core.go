@@ -306,11 +306,11 @@ func (c *Core) expire(now time.Duration) {
 	}
 }
 
-// lost takes that a query will not be answered. While nobody at all is heard, that says nothing about the node.
+// lost takes that a query will not be answered. When nobody at all has been heard for a while, that says nothing about the node.
 func (c *Core) lost(now time.Duration, q *query) {
 	c.stats.Lost++
 	c.unheard++
-	if c.received >= q.sent {
+	if now-c.received <= isolation {
 		c.table.failed(q.node)
 	}
 	q.by.failed(c, now, q)

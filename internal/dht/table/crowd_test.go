@@ -115,6 +115,23 @@ func (c *crowd) check(t *testing.T) {
 	}
 }
 
+// unreachable returns the share of the nodes in tables that are gone or behind a NAT.
+func (c *crowd) unreachable() float64 {
+	all, bad := 0, 0
+	for _, n := range c.nodes {
+		if n.gone {
+			continue
+		}
+		for e := range n.table.all() {
+			all++
+			if other := c.byAddr[e.Addr]; other == nil || other.gone || other.nat != nil {
+				bad++
+			}
+		}
+	}
+	return float64(bad) / float64(all)
+}
+
 func (c *crowd) roundTrips() []time.Duration {
 	var all []time.Duration
 	for range 10000 {
@@ -222,6 +239,18 @@ func TestCrowdIdles(t *testing.T) {
 		t.Errorf("a node has %.0f bytes a second one way", worst)
 	}
 	c.check(t)
+	behind := c.unreachable()
+	t.Logf("%.1f %% of the nodes in tables are behind NATs, of all nodes 30 %%", 100*behind)
+	if behind > 0.05 {
+		t.Errorf("%.1f %% of the nodes in tables cannot be reached", 100*behind)
+	}
+	c.kill(0.5)
+	c.run(time.Hour)
+	if gone := c.unreachable(); gone > 0.05 {
+		t.Errorf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)
+	} else {
+		t.Logf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)
+	}
 	if nodes/float64(n) < 30 {
 		t.Errorf("tables have %.0f nodes", nodes/float64(n))
 	}

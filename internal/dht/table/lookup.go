@@ -143,9 +143,6 @@ func (c *Core) drop(l *Lookup) {
 	c.lookups = slices.DeleteFunc(c.lookups, func(o *Lookup) bool { return o == l })
 }
 
-// Lookups returns how many look-ups are under way.
-func (c *Core) Lookups() int { return len(c.lookups) }
-
 // welcome lets look-ups that know nobody begin with a node that is new in the table.
 func (c *Core) welcome(now time.Duration, n krpc.Node) {
 	for _, l := range slices.Clone(c.lookups) {

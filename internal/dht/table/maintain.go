@@ -89,9 +89,11 @@ func (c *Core) maintain(now time.Duration) {
 	}
 	if c.table.Len() > 0 && !j.searching && now >= j.self {
 		c.searchSelf(now, nil)
-	} else if c.tryCandidates(now) {
+	}
+	if c.tryCandidates(now) {
 		busy = busy || c.table.Len() < growing
-	} else if e, room := c.table.stale(now); e != nil {
+	}
+	if e, room := c.table.stale(now); e != nil {
 		c.probe(now, e.Node, room)
 	}
 	if (busy || len(j.contacts) > 0) && j.misses < hopeless {
