@@ -1,0 +1,126 @@
+package portmap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// SSDP, by which UPnP devices are found (UPnP Device Architecture 1.1 §1.3).
+const (
+	ssdpPort    = 1900
+	maxLocation = 512 // bytes of a URL
+)
+
+var ssdpGroup = netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 255, 255, 250}), ssdpPort)
+
+// igdTypes are what gateways call themselves.
+var igdTypes = []string{"urn:schemas-upnp-org:device:InternetGatewayDevice:2", "urn:schemas-upnp-org:device:InternetGatewayDevice:1"}
+
+func searchFor(target string) []byte {
+	return []byte("M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: " + target + "\r\n\r\n")
+}
+
+// parseSearchAnswer returns where a device that has answered describes itself: a URL of http to the device itself, by its address.
+func parseSearchAnswer(b []byte, from netip.Addr) (*url.URL, error) {
+	line, rest, _ := bytes.Cut(b, []byte("\n"))
+	if f := strings.Fields(string(line)); len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || f[1] != "200" {
+		return nil, errors.New("no answer to a search")
+	}
+	var location, target string
+	for len(rest) > 0 {
+		line, rest, _ = bytes.Cut(rest, []byte("\n"))
+		name, value, _ := strings.Cut(string(line), ":")
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "location":
+			location = strings.TrimSpace(value)
+		case "st":
+			target = strings.TrimSpace(value)
+		}
+	}
+	if !strings.HasPrefix(target, "urn:schemas-upnp-org:device:InternetGatewayDevice:") {
+		return nil, errors.New("not a gateway")
+	}
+	if len(location) > maxLocation {
+		return nil, errors.New("its location is too long")
+	}
+	return ownURL(location, from)
+}
+
+// ownURL reads a URL, which must be of http and lead to a host by its address: what is on the local network may not send us elsewhere.
+func ownURL(text string, host netip.Addr) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	if u.Scheme != "http" || err != nil || a.Unmap() != host || u.User != nil {
+		return nil, fmt.Errorf("the URL %q is not one of http://%s", text, host)
+	}
+	return u, nil
+}
+
+// discover asks the local network, and the gateway itself, for IGDs and calls found with each place where the gateway describes itself, until that
+// returns true or ctx is done.
+func (p *place) discover(ctx context.Context, found func(*url.URL) bool) error {
+	c, err := p.network.ListenPacket(ctx, "udp4", netip.AddrPortFrom(p.local, 0).String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
+	b := make([]byte, maxReply)
+	seen := map[string]bool{}
+	for wait := time.Second; ctx.Err() == nil; wait *= 2 {
+		if err := p.search(c); err != nil {
+			return err
+		}
+		if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			return err
+		}
+		for ctx.Err() == nil {
+			n, from, err := c.ReadFrom(b)
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				break
+			} else if err != nil {
+				return err
+			}
+			a, ok := from.(*net.UDPAddr)
+			if !ok || a.AddrPort().Addr().Unmap() != p.gateway {
+				continue
+			}
+			if u, err := parseSearchAnswer(b[:n], p.gateway); err == nil && !seen[u.String()] && len(seen) < maxGateways {
+				seen[u.String()] = true
+				if found(u) {
+					return nil
+				}
+			}
+		}
+	}
+	return errNoAnswer
+}
+
+// search sends a search for each type of gateway. It fails if none could be sent.
+func (p *place) search(c net.PacketConn) (err error) {
+	sent := false
+	for _, t := range igdTypes {
+		for _, to := range []netip.AddrPort{ssdpGroup, netip.AddrPortFrom(p.gateway, ssdpPort)} {
+			if _, e := c.WriteTo(searchFor(t), net.UDPAddrFromAddrPort(to)); e != nil {
+				err = e
+			} else {
+				sent = true
+			}
+		}
+	}
+	if sent {
+		return nil
+	}
+	return err
+}
