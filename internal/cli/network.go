@@ -205,6 +205,7 @@ func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error)
 		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree,
 		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
 		Encryption: road.Encryption(f.encryption), NoUTP: f.noUTP, DHT: f.dht(state), Filter: filter, Anonymous: f.anonymous, Isolated: f.isolated,
+		LSD: !f.noLocal && !f.isolated, PortMap: !f.noPortMap && !f.isolated,
 	}
 	listens := []string{f.listen}
 	if f.listen == "" {

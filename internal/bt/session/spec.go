@@ -129,8 +129,14 @@ func (s *Session) addFinders(cfg *torrent.Config, spec *Spec, w *way, tiers [][]
 			cfg.Trackers = a
 		}
 	}
-	if s.dht != nil && spec.Network == nil {
+	if s.dht != nil && spec.Network == nil && !spec.private() {
+		for _, p := range spec.Peers {
+			s.addNode(p) // most have a node at the same port
+		}
 		cfg.Public = append(cfg.Public, s.dht.Finder())
+	}
+	if s.lsd != nil && spec.Network == nil {
+		cfg.Public = append(cfg.Public, s.lsd.Finder())
 	}
 }
 
