@@ -3,7 +3,11 @@
 package interop
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -129,4 +133,53 @@ func TestWeFindClients(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Items that libtorrent has stored we read, and the other way round (BEP 44).
+func TestRealItems(t *testing.T) {
+	t.Parallel()
+	nodes, addrs := network(t, newIP())
+	lt := newLibtorrent(t, options{DHT: addrs})
+	ctx := t.Context()
+
+	target, copies, err := nodes[2].PutImmutable(ctx, []byte("9:from here"))
+	if err != nil || copies < 8 {
+		t.Fatalf("%d copies, %v", copies, err)
+	}
+	reads := func(want, verb string, arguments map[string]any) {
+		t.Helper()
+		waitFor(t, "libtorrent reads "+want, lt.process, func() (bool, error) {
+			var got struct{ Value string }
+			err := lt.do(verb, arguments, &got)
+			return got.Value == want, fmt.Errorf("%q, %v", got.Value, err)
+		})
+	}
+	reads("from here", "get", map[string]any{"target": target.String()})
+	var put struct{ Target string }
+	must(t, lt.do("put", map[string]any{"value": "from there"}, &put))
+	target, err = ident.ParseV1(put.Target)
+	must(t, err)
+	waitFor(t, "libtorrent's item", lt.process, func() (bool, error) {
+		b, err := nodes[9].GetImmutable(ctx, target)
+		return string(b) == "10:from there", err
+	})
+
+	seed := bytes.Repeat([]byte{7}, ed25519.SeedSize)
+	private := ed25519.NewKeyFromSeed(seed)
+	public := private.Public().(ed25519.PublicKey)
+	item, err := dht.NewItem(private, []byte("salt"), 3, []byte("1:a"))
+	must(t, err)
+	_, err = nodes[4].PutMutable(ctx, item, -1)
+	must(t, err)
+	reads("a", "get_mutable", map[string]any{"public": hex.EncodeToString(public), "salt": "salt"})
+	// libtorrent wants the key as RFC 8032 has it expanded, and puts the number after the highest that it finds.
+	expanded := sha512.Sum512(seed)
+	expanded[0] &= 248
+	expanded[31] = expanded[31]&63 | 64
+	must(t, lt.do("put_mutable", map[string]any{"private": hex.EncodeToString(expanded[:]), "public": hex.EncodeToString(public),
+		"value": "b", "salt": "salt"}, &struct{}{}))
+	waitFor(t, "libtorrent's mutable item", lt.process, func() (bool, error) {
+		i, err := nodes[11].GetMutable(ctx, public, []byte("salt"))
+		return string(i.Value) == "1:b" && i.Seq == 4, fmt.Errorf("%q, %d, %v", i.Value, i.Seq, err)
+	})
 }

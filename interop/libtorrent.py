@@ -24,7 +24,7 @@ class Peer:
             "enable_incoming_utp": utp, "enable_outgoing_utp": utp, "enable_incoming_tcp": not utp, "enable_outgoing_tcp": not utp,
             "in_enc_policy": policy, "out_enc_policy": policy, "allowed_enc_level": 2 if rc4 else 3,
             "allow_multiple_connections_per_ip": True, "min_reconnect_time": 1, "ssrf_mitigation": False,
-            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.storage_notification,
+            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": (lt.alert.category_t.dht_notification if self.dht else 0) | lt.alert.category_t.error_notification | lt.alert.category_t.storage_notification,
         })
         self.flushed = False
         for node in self.dht:
@@ -79,6 +79,34 @@ class Peer:
             self.session.wait_for_alert(500)
             self.flushed = any(isinstance(a, lt.cache_flushed_alert) for a in self.session.pop_alerts())
         return self.flushed
+
+    def put(self, value):
+        return {"target": str(self.session.dht_put_immutable_item(value))}
+
+    def put_mutable(self, private, public, value, salt):
+        self.session.dht_put_mutable_item(bytes.fromhex(private), bytes.fromhex(public), value, salt)
+        return {}
+
+    def get(self, target):
+        self.session.dht_get_immutable_item(lt.sha1_hash(bytes.fromhex(target)))
+        return self.item(lt.dht_immutable_item_alert)
+
+    def get_mutable(self, public, salt):
+        self.session.dht_get_mutable_item(bytes.fromhex(public), salt)
+        return self.item(lt.dht_mutable_item_alert)
+
+    def item(self, kind):
+        """Waits for an item that was asked for."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            self.session.wait_for_alert(500)
+            for a in self.session.pop_alerts():
+                if isinstance(a, kind):
+                    try:
+                        return {"value": a.item["value"].decode()}
+                    except RuntimeError:  # nobody has it
+                        return {}
+        return {}
 
     def state(self):
         s = self.handle.status()

@@ -70,6 +70,7 @@ type machine struct {
 	ackDue   bool
 	offered  int // the window that was last told
 	window   window
+	tight    bool // the socket holds too much
 	finSeq   uint16
 	finKnown bool
 	eof      bool
@@ -180,7 +181,7 @@ func (m *machine) writable() int { return max(minOut, 2*int(m.ledbat.window)) - 
 func (m *machine) roomy() int { return max(minOut, 2*int(m.ledbat.window)) / 4 }
 
 // minOut is how many bytes a connection holds for its peer at least, if they are written.
-const minOut = 64 << 10
+const minOut = 32 << 10
 
 // write takes bytes to send, at most writable.
 func (m *machine) write(p []byte) { m.out.write(p) }

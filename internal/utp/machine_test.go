@@ -33,7 +33,7 @@ func (m *machine) check() error {
 	for _, b := range m.early.ring {
 		if b != nil {
 			kept++
-			bytes += len(b)
+			bytes += cost(b)
 		}
 	}
 	switch {

@@ -346,7 +346,7 @@ func TestCloseSendsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b, _ := simPair(t, simnet.Link{Up: 1e5, Latency: 10 * time.Millisecond, Loss: 0.02}, simnet.Link{})
 		c, d := connect(t, a, b)
-		want := content(60_000, 1)
+		want := content(minOut-100, 1)
 		start := time.Now()
 		c.Write(want)
 		c.Close()
@@ -446,6 +446,49 @@ func TestSlowReader(t *testing.T) {
 			t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
 		}
 		d.Close()
+	})
+}
+
+// TestTightMemory: many that send more than is read are held to little, and lose nothing.
+func TestTightMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1)
+		p, err := n.Host(netip.MustParseAddr("10.0.0.1"), simnet.Link{Loss: 0.02}).ListenPacket(t.Context(), "udp", ":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const most, size = 4 << 20, 2 << 20
+		a, b := simEnd(t, n.Host(netip.MustParseAddr("10.0.0.2"), simnet.Link{Latency: time.Millisecond})), endOf(p, Config{MaxHeld: most})
+		var conns []*Conn
+		var wg sync.WaitGroup
+		for i := range 20 {
+			c, d := connect(t, a, b)
+			conns = append(conns, c, d)
+			wg.Go(func() {
+				if n, err := c.Write(content(size, uint64(i))); n != size || err != nil {
+					t.Error(n, err)
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		if held := b.held.Load(); held < most || held > most+20*leastRoom+firstRoom {
+			t.Errorf("%d bytes are held", held)
+		}
+		for i := range 20 {
+			got := make([]byte, size)
+			if _, err := io.ReadFull(conns[2*i+1], got); err != nil || !bytes.Equal(got, content(size, uint64(i))) {
+				t.Error(i, err)
+			}
+		}
+		wg.Wait()
+		for _, c := range conns {
+			c.Close()
+		}
+		a.close()
+		b.close()
+		if held := b.held.Load(); held != 0 {
+			t.Errorf("%d bytes are held at the end", held)
+		}
 	})
 }
 

@@ -96,6 +96,9 @@ func (m *machine) timeout(now time.Duration) {
 	m.suspect = 0
 	m.newest, m.recovery = m.flight.count, m.flight.count
 	m.ledbat.timedOut(now, m.mss())
+	if m.backOff > 1 {
+		m.path.shrink(now)
+	}
 }
 
 // countTimeout gives the connection up after too many.

@@ -3,6 +3,7 @@ package utp
 import "time"
 
 const (
+	leastRoom = 32 << 10 // bytes that a connection holds for its reader at most while the socket holds too much
 	firstRoom = 1 << 20  // bytes that a connection offers to hold for its reader
 	maxRoom   = 16 << 20 // the same, where round trip and rate are high
 )

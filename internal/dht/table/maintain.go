@@ -163,10 +163,15 @@ func (c *Core) searchSelf(now time.Duration, seeds []krpc.Node) {
 	j.searching = true
 	c.start(now, &Lookup{
 		Target: c.self, Ask: krpc.Message{Method: krpc.FindNode}, Seeds: seeds,
-		Done: func(Result) {
+		Done: func(r Result) {
+			now := now + r.Took
 			j.searching = false
 			j.selfPace = min(max(2*j.selfPace, selfRetry), selfPeriod)
 			j.self = now + j.selfPace
+			j.next = min(j.next, j.self)
+			if c.table.Len() < growing {
+				j.next = now // to try those that it told of
+			}
 		},
 	})
 }
