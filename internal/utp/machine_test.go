@@ -256,7 +256,7 @@ func TestWeather(t *testing.T) {
 		{latency: 20 * time.Millisecond, jitter: 30 * time.Millisecond},
 		{latency: 20 * time.Millisecond, loss: 0.05, twice: 0.05},
 		{latency: 5 * time.Millisecond, jitter: 20 * time.Millisecond, loss: 0.05, twice: 0.1},
-		{latency: 100 * time.Millisecond, loss: 0.3, mtu: 1300},
+		{latency: 100 * time.Millisecond, loss: 0.2, mtu: 1300},
 		{latency: 3 * time.Millisecond, loss: 0.02, mtu: 9000, ahead: time.Hour, drift: 1e-4},
 	} {
 		t.Run(fmt.Sprintf("%+v", w), func(t *testing.T) {

@@ -30,10 +30,10 @@ func TestPath(t *testing.T) {
 			if c.ours {
 				x.a.path.peer, x.b.path.peer = maxDatagram, maxDatagram
 			}
-			for p := make([]byte, 1<<20); x.now < 20*time.Second; {
+			for p := make([]byte, 400_000); x.now < 7*time.Second; {
 				x.a.write(p[:min(len(p), max(x.a.writable(), 0))])
 				x.flush(x.a)
-				for end := x.now + 20*time.Millisecond; x.step(end) || x.now < end; x.now = max(x.now, min(end, x.now+time.Millisecond)) {
+				for end := x.now + 100*time.Millisecond; x.step(end) || x.now < end; x.now = max(x.now, min(end, x.now+time.Millisecond)) {
 				}
 				x.b.read(x.clock(x.b), p)
 				x.flush(x.b)
