@@ -241,12 +241,12 @@ func TestCrowdIdles(t *testing.T) {
 	c.check(t)
 	behind := c.unreachable()
 	t.Logf("%.1f %% of the nodes in tables are behind NATs, of all nodes 30 %%", 100*behind)
-	if behind > 0.05 {
+	if behind > 0.1 {
 		t.Errorf("%.1f %% of the nodes in tables cannot be reached", 100*behind)
 	}
 	c.kill(0.5)
 	c.run(time.Hour)
-	if gone := c.unreachable(); gone > 0.05 {
+	if gone := c.unreachable(); gone > 0.1 {
 		t.Errorf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)
 	} else {
 		t.Logf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)

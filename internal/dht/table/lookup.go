@@ -87,12 +87,12 @@ func (c *Core) start(now time.Duration, l *Lookup) {
 	l.Ask.Target = l.Target
 	c.lookups = append(c.lookups, l)
 	for _, n := range l.Seeds {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
 	l.Seeds = nil
 	near := c.table.mixed(nil, l.Target, 2*K, func(e *entry) bool { return e.fails < 2 })
 	for _, n := range near {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
 	if l.Answer != nil {
 		if m, ok := c.own(&l.Ask); ok {
@@ -142,7 +142,7 @@ func (c *Core) drop(l *Lookup) {
 func (c *Core) welcome(now time.Duration, n krpc.Node) {
 	for _, l := range slices.Clone(c.lookups) {
 		if l.flying == 0 && l.late == 0 && l.result.Answered == 0 {
-			l.add(c, n, 0)
+			l.add(n, 0)
 			l.step(c, now)
 		}
 	}
@@ -153,7 +153,7 @@ func (c *Core) welcome(now time.Duration, n krpc.Node) {
 }
 
 // add takes note of a node that teller has named.
-func (l *Lookup) add(c *Core, n krpc.Node, teller int) {
+func (l *Lookup) add(n krpc.Node, teller int) {
 	at, found := slices.BinarySearchFunc(l.candidates, n.ID, func(x candidate, id krpc.ID) int {
 		switch {
 		case x.ID == id:
@@ -393,7 +393,7 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 		return
 	}
 	if x.ID != m.ID {
-		x = l.rename(c, x, m.ID)
+		x = l.rename(x, m.ID)
 	}
 	if x != nil {
 		l.take(c, now, x, m)
@@ -402,13 +402,13 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 }
 
 // rename gives a candidate the id that it really has.
-func (l *Lookup) rename(c *Core, x *candidate, id krpc.ID) *candidate {
+func (l *Lookup) rename(x *candidate, id krpc.ID) *candidate {
 	n := krpc.Node{ID: id, Addr: x.Addr}
 	if x.ID != (krpc.ID{}) {
 		l.count(x, func(t *teller) { t.failed++ })
 	}
 	l.candidates = slices.DeleteFunc(l.candidates, func(o candidate) bool { return o.Node == x.Node })
-	l.add(c, n, 0)
+	l.add(n, 0)
 	return l.find(n)
 }
 
@@ -425,7 +425,7 @@ func (l *Lookup) take(c *Core, now time.Duration, x *candidate, m *krpc.Message)
 	l.tellers = append(l.tellers, teller{})
 	for n := range c.told(m) {
 		if c.plausible(n, from.Addr()) {
-			l.add(c, n, len(l.tellers)-1)
+			l.add(n, len(l.tellers)-1)
 			c.table.heard(now, n, false)
 		}
 	}

@@ -14,7 +14,7 @@ const (
 	maxContacts = 64              // addresses that wait to be tried
 	tryAtOnce   = K               // of them, while we know nobody
 	selfPeriod  = 30 * time.Minute
-	selfRetry   = 4 * time.Second  // after the first; doubled each time, up to selfPeriod
+	selfRetry   = time.Second      // after the first; doubled each time, up to selfPeriod
 	growing     = 4 * K            // nodes in the table, up to which candidates are tried at the busy pace
 	routerWait  = 2 * time.Second  // for saved nodes and addresses that were told, before the routers are asked
 	routerPace  = 15 * time.Second // between times that they are; doubled each time, up to routerMax
