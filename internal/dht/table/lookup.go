@@ -458,8 +458,8 @@ func (l *Lookup) finish(c *Core, now time.Duration) {
 			if l.writing == maxWrites || len(x.token) == 0 {
 				continue
 			}
-			m := krpc.Message{Token: x.token}
-			if l.Write(&m, x.seq) && c.ask(now, x.Node, &m, (*writer)(l)) {
+			w := &writer{l: l, m: krpc.Message{Token: x.token}}
+			if l.Write(&w.m, x.seq) && c.ask(now, x.Node, &w.m, w) {
 				l.writing++
 			}
 		}
@@ -477,28 +477,39 @@ func (l *Lookup) end(c *Core) {
 	}
 }
 
-// writer is a look-up that waits for those at which it has stored something.
-type writer Lookup
+// writer is the asker of a node at which a look-up stores something. What is lost is sent once more.
+type writer struct {
+	l     *Lookup
+	m     krpc.Message
+	again bool
+}
 
-func (w *writer) one(c *Core) {
-	l := (*Lookup)(w)
-	if l.writing--; l.writing == 0 && !l.ended {
-		l.end(c)
+func (w *writer) done(c *Core) {
+	if w.l.writing--; w.l.writing == 0 && !w.l.ended {
+		w.l.end(c)
 	}
 }
 
 // answered implements asker.
 func (w *writer) answered(c *Core, _ time.Duration, _ *query, m *krpc.Message) {
 	if m.Kind == krpc.Response {
-		w.result.Written++
+		w.l.result.Written++
 	} else {
-		w.result.Code = m.Code
+		w.l.result.Code = m.Code
 	}
-	w.one(c)
+	w.done(c)
 }
 
 // slow implements asker.
 func (w *writer) slow(*Core, time.Duration, *query) {}
 
 // failed implements asker.
-func (w *writer) failed(c *Core, _ time.Duration, _ *query) { w.one(c) }
+func (w *writer) failed(c *Core, now time.Duration, q *query) {
+	if !w.again && !w.l.ended {
+		w.again = true
+		if c.ask(now, q.node, &w.m, w) {
+			return
+		}
+	}
+	w.done(c)
+}
