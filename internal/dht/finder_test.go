@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/internal/dht/krpc"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
 )
@@ -206,6 +207,60 @@ func TestScrape(t *testing.T) {
 		time.Sleep(11 * time.Minute)
 		if most := sample(); most != 2 {
 			t.Errorf("nodes are not asked again after their time: %v", times)
+		}
+	})
+}
+
+// One node that claims thousands does not count among others.
+func TestScrapeOfALiar(t *testing.T) {
+	var s scrape
+	say := func(seeds, peers int) {
+		m := krpc.Message{SeedFilter: new(krpc.Filter), PeerFilter: new(krpc.Filter)}
+		for i := range seeds {
+			m.SeedFilter.Add(netip.AddrFrom4([4]byte{1, 1, byte(i >> 8), byte(i)}))
+		}
+		for i := range peers {
+			m.PeerFilter.Add(netip.AddrFrom4([4]byte{2, 1, byte(i >> 8), byte(i)}))
+		}
+		s.add(&m)
+	}
+	for i := range 7 {
+		say(20+i, 50)
+	}
+	say(3000, 5000)
+	m := krpc.Message{SeedFilter: new(krpc.Filter), PeerFilter: new(krpc.Filter)}
+	for i := range m.PeerFilter {
+		m.PeerFilter[i] = 0xff
+	}
+	s.add(&m)
+	if seeds, peers := s.estimate(); seeds < 25 || seeds > 28 || peers < 48 || peers > 52 {
+		t.Errorf("%d seeds, %d peers; there are 26 and 50", seeds, peers)
+	}
+	// Who sends peers only counts as well, but not twice.
+	m = krpc.Message{Values: krpc.AppendPeer(krpc.AppendPeer(nil, netip.MustParseAddrPort("1.1.0.1:7")), netip.MustParseAddrPort("9.9.9.9:7"))}
+	s.add(&m)
+	if _, peers := s.estimate(); peers < 49 || peers > 53 {
+		t.Errorf("%d peers", peers)
+	}
+}
+
+// Packets are lost on the way, as they are.
+func TestLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 15)
+		w.link.Loss = 0.05 // on each side: one query in five is not answered
+		all := w.network(40)
+		defer stopAll(all)
+		found := 0
+		for i := range 20 {
+			hash := ident.InfoHash{V1: ident.V1{1, byte(i)}}
+			announce(all[i], torrent{hash, 5000, 1})
+			if announce(all[39-i], torrent{hash, 0, 1})[netip.AddrPortFrom(all[i].addr.Addr(), 5000)] {
+				found++
+			}
+		}
+		if found < 19 {
+			t.Errorf("%d of 20 found", found)
 		}
 	})
 }

@@ -21,12 +21,15 @@ const port = 6881
 
 // world is nodes on a simulated network.
 type world struct {
-	t   *testing.T
-	net *simnet.Net
-	n   int
+	t    *testing.T
+	net  *simnet.Net
+	link simnet.Link // of every host
+	n    int
 }
 
-func newWorld(t *testing.T, seed uint64) *world { return &world{t: t, net: simnet.New(seed)} }
+func newWorld(t *testing.T, seed uint64) *world {
+	return &world{t: t, net: simnet.New(seed), link: simnet.Link{Latency: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}}
+}
 
 // member is one node and its sockets.
 type member struct {
@@ -37,8 +40,6 @@ type member struct {
 	wg          sync.WaitGroup
 }
 
-var link = simnet.Link{Latency: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}
-
 func (w *world) addr() netip.Addr {
 	w.n++
 	return netip.AddrFrom4([4]byte{20 + byte(w.n%150), byte(w.n / 150), byte(w.n * 7), 1 + byte(w.n%250)})
@@ -46,7 +47,7 @@ func (w *world) addr() netip.Addr {
 
 // join starts a node that is told of others.
 func (w *world) join(cfg Config, know ...*member) *member {
-	return w.start(w.net.Host(w.addr(), link), cfg, know...)
+	return w.start(w.net.Host(w.addr(), w.link), cfg, know...)
 }
 
 func (w *world) start(h *simnet.Host, cfg Config, know ...*member) *member {
@@ -194,7 +195,7 @@ func TestRestartNeedsNoRouter(t *testing.T) {
 		all := w.network(30)
 		defer func() { stopAll(all) }()
 		state := filepath.Join(t.TempDir(), "dht")
-		host := w.net.Host(w.addr(), link)
+		host := w.net.Host(w.addr(), w.link)
 		var asked atomic.Int32
 		cfg := Config{State: state, Bootstrap: func(context.Context) []netip.AddrPort {
 			asked.Add(1)

@@ -224,8 +224,8 @@ func TestConfig(t *testing.T) {
 // dual starts a node with a socket of each family: two hosts that belong together.
 func (w *world) dual(cfg Config) *member {
 	w.n++
-	four := w.net.Host(netip.AddrFrom4([4]byte{30, byte(w.n), 7, 1}), link)
-	six := w.net.Host(netip.AddrFrom16([16]byte{0x20, 1, 13: byte(w.n), 7: byte(w.n), 15: 1}), link)
+	four := w.net.Host(netip.AddrFrom4([4]byte{30, byte(w.n), 7, 1}), w.link)
+	six := w.net.Host(netip.AddrFrom16([16]byte{0x20, 1, 13: byte(w.n), 7: byte(w.n), 15: 1}), w.link)
 	m := w.open(cfg, []*simnet.Host{four, six})
 	m.six = six
 	return m

@@ -87,12 +87,12 @@ func (c *Core) start(now time.Duration, l *Lookup) {
 	l.Ask.Target = l.Target
 	c.lookups = append(c.lookups, l)
 	for _, n := range l.Seeds {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
 	l.Seeds = nil
 	near := c.table.mixed(nil, l.Target, 2*K, func(e *entry) bool { return e.fails < 2 })
 	for _, n := range near {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
 	if l.Answer != nil {
 		if m, ok := c.own(&l.Ask); ok {
@@ -147,7 +147,7 @@ func (c *Core) drop(l *Lookup) {
 func (c *Core) welcome(now time.Duration, n krpc.Node) {
 	for _, l := range slices.Clone(c.lookups) {
 		if l.flying == 0 && l.late == 0 && l.result.Answered == 0 {
-			l.add(c, n, 0)
+			l.add(n, 0)
 			l.step(c, now)
 		}
 	}
@@ -158,7 +158,7 @@ func (c *Core) welcome(now time.Duration, n krpc.Node) {
 }
 
 // add takes note of a node that teller has named.
-func (l *Lookup) add(c *Core, n krpc.Node, teller int) {
+func (l *Lookup) add(n krpc.Node, teller int) {
 	at, found := slices.BinarySearchFunc(l.candidates, n.ID, func(x candidate, id krpc.ID) int {
 		switch {
 		case x.ID == id:
@@ -398,7 +398,7 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 		return
 	}
 	if x.ID != m.ID {
-		x = l.rename(c, x, m.ID)
+		x = l.rename(x, m.ID)
 	}
 	if x != nil {
 		l.take(c, now, x, m)
@@ -407,13 +407,13 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 }
 
 // rename gives a candidate the id that it really has.
-func (l *Lookup) rename(c *Core, x *candidate, id krpc.ID) *candidate {
+func (l *Lookup) rename(x *candidate, id krpc.ID) *candidate {
 	n := krpc.Node{ID: id, Addr: x.Addr}
 	if x.ID != (krpc.ID{}) {
 		l.count(x, func(t *teller) { t.failed++ })
 	}
 	l.candidates = slices.DeleteFunc(l.candidates, func(o candidate) bool { return o.Node == x.Node })
-	l.add(c, n, 0)
+	l.add(n, 0)
 	return l.find(n)
 }
 
@@ -430,7 +430,7 @@ func (l *Lookup) take(c *Core, now time.Duration, x *candidate, m *krpc.Message)
 	l.tellers = append(l.tellers, teller{})
 	for n := range c.told(m) {
 		if c.plausible(n, from.Addr()) {
-			l.add(c, n, len(l.tellers)-1)
+			l.add(n, len(l.tellers)-1)
 			c.table.heard(now, n, false)
 		}
 	}
@@ -463,8 +463,8 @@ func (l *Lookup) finish(c *Core, now time.Duration) {
 			if l.writing == maxWrites || len(x.token) == 0 {
 				continue
 			}
-			m := krpc.Message{Token: x.token}
-			if l.Write(&m, x.seq) && c.ask(now, x.Node, &m, (*writer)(l)) {
+			w := &writer{l: l, m: krpc.Message{Token: x.token}}
+			if l.Write(&w.m, x.seq) && c.ask(now, x.Node, &w.m, w) {
 				l.writing++
 			}
 		}
@@ -482,28 +482,39 @@ func (l *Lookup) end(c *Core) {
 	}
 }
 
-// writer is a look-up that waits for those at which it has stored something.
-type writer Lookup
+// writer is the asker of a node at which a look-up stores something. What is lost is sent once more.
+type writer struct {
+	l     *Lookup
+	m     krpc.Message
+	again bool
+}
 
-func (w *writer) one(c *Core) {
-	l := (*Lookup)(w)
-	if l.writing--; l.writing == 0 && !l.ended {
-		l.end(c)
+func (w *writer) done(c *Core) {
+	if w.l.writing--; w.l.writing == 0 && !w.l.ended {
+		w.l.end(c)
 	}
 }
 
 // answered implements asker.
 func (w *writer) answered(c *Core, _ time.Duration, _ *query, m *krpc.Message) {
 	if m.Kind == krpc.Response {
-		w.result.Written++
+		w.l.result.Written++
 	} else {
-		w.result.Code = m.Code
+		w.l.result.Code = m.Code
 	}
-	w.one(c)
+	w.done(c)
 }
 
 // slow implements asker.
 func (w *writer) slow(*Core, time.Duration, *query) {}
 
 // failed implements asker.
-func (w *writer) failed(c *Core, _ time.Duration, _ *query) { w.one(c) }
+func (w *writer) failed(c *Core, now time.Duration, q *query) {
+	if !w.again && !w.l.ended {
+		w.again = true
+		if c.ask(now, q.node, &w.m, w) {
+			return
+		}
+	}
+	w.done(c)
+}
