@@ -29,7 +29,7 @@ const (
 	probeGrace  = 500 * time.Millisecond // for a better one, once one has
 	openTime    = 6 * time.Second        // for a mapping to be granted
 	closeTime   = 1500 * time.Millisecond
-	newsPause   = 2 * time.Second // between two rounds that a gateway's news bring about
+	newsPause   = 2 * time.Second // between two rounds that a gateway's news bring about; it doubles while they are not true
 	maxGateways = 4
 )
 
