@@ -3,11 +3,14 @@ package portmap
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,8 +87,22 @@ type server struct {
 	began    time.Time
 	most     uint32                      // seconds that it grants
 	change   func(reply []byte) [][]byte // what it sends instead; nil: what is right
-	requests int
 	conn     net.PacketConn
+
+	mu       sync.Mutex // guards what follows, and change and began
+	requests int
+}
+
+func (s *server) setChange(f func([]byte) [][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change = f
+}
+
+func (s *server) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
 }
 
 func (h *home) serve(s *server) *server {
@@ -106,13 +123,7 @@ func (h *home) serve(s *server) *server {
 			if err != nil {
 				return
 			}
-			s.requests++
-			reply := s.answer(b[:n], from.(*net.UDPAddr).AddrPort().Addr())
-			replies := [][]byte{reply}
-			if s.change != nil {
-				replies = s.change(reply)
-			}
-			for _, r := range replies {
+			for _, r := range s.handle(b[:n], from.(*net.UDPAddr).AddrPort().Addr()) {
 				if r != nil {
 					s.conn.WriteTo(r, from)
 				}
@@ -122,10 +133,23 @@ func (h *home) serve(s *server) *server {
 	return s
 }
 
+func (s *server) handle(b []byte, from netip.Addr) [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	reply := s.answer(b, from)
+	if s.change != nil {
+		return s.change(reply)
+	}
+	return [][]byte{reply}
+}
+
 func (s *server) epoch() uint32 { return uint32(time.Since(s.began) / time.Second) }
 
 // restart has the gateway forget everything. It tells everybody if it is asked to.
 func (s *server) restart(tell bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.nat.Reset()
 	s.began = time.Now()
 	if tell {
@@ -191,8 +215,17 @@ type upnp struct {
 	location string // if it is not its own
 	describe http.HandlerFunc
 	refuse   map[string]int // codes of faults, by action
+
+	mu       sync.Mutex // guards what follows
 	actions  []string
-	pinholes map[string]*home // by "protocol port"
+	pinholes map[string]bool // by "protocol address port seconds"
+}
+
+// seen returns the actions so far, and the pinholes that are open.
+func (u *upnp) seen() (actions []string, pinholes map[string]bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.actions), maps.Clone(u.pinholes)
 }
 
 const devices = `<?xml version="1.0"?><root xmlns="urn:schemas-upnp-org:device-1-0"><device>
@@ -206,7 +239,7 @@ func (h *home) serveUPnP(u *upnp) *upnp {
 	h.t.Helper()
 	u.home = h
 	if u.pinholes == nil {
-		u.pinholes = map[string]*home{}
+		u.pinholes = map[string]bool{}
 	}
 	gateway := h.nat.Gateway()
 	l, err := gateway.Listen(h.t.Context(), "tcp", ":80")
@@ -246,6 +279,8 @@ func (h *home) serveUPnP(u *upnp) *upnp {
 
 func (u *upnp) control(w http.ResponseWriter, r *http.Request) {
 	kind, action, _ := strings.Cut(strings.Trim(r.Header.Get("Soapaction"), `"`), "#")
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.actions = append(u.actions, action)
 	args, err := parseAnswer(r.Body)
 	code := u.refuse[action]
@@ -291,7 +326,7 @@ func (u *upnp) do(action string, args map[string]string) (out string, code int) 
 	case "GetFirewallStatus":
 		return "<FirewallEnabled>1</FirewallEnabled><InboundPinholeAllowed>1</InboundPinholeAllowed>", 0
 	case "AddPinhole":
-		u.pinholes[args["Protocol"]+" "+args["InternalClient"]+" "+args["InternalPort"]+" "+args["LeaseTime"]] = u.home
+		u.pinholes[args["Protocol"]+" "+args["InternalClient"]+" "+args["InternalPort"]+" "+args["LeaseTime"]] = true
 		return "<UniqueID>" + strconv.Itoa(len(u.pinholes)) + "</UniqueID>", 0
 	case "UpdatePinhole":
 	case "DeletePinhole":
