@@ -33,7 +33,9 @@ func (w *wanted) WantPeers() int               { return 10 }
 func v1(i int) ident.InfoHash { return ident.InfoHash{V1: name(i)} }
 
 // finds runs a torrent over a service.
-func finds(t *testing.T, s *Service, hash ident.InfoHash) *wanted { return findsEvery(t, s, hash, time.Second) }
+func finds(t *testing.T, s *Service, hash ident.InfoHash) *wanted {
+	return findsEvery(t, s, hash, time.Second)
+}
 
 // findsEvery runs a torrent that looks less often whether its finder is due.
 func findsEvery(t *testing.T, s *Service, hash ident.InfoHash, tick time.Duration) *wanted {
