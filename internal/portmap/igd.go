@@ -163,6 +163,9 @@ func (g *igd) add(ctx context.Context, w want, port uint16) error {
 }
 
 func (g *igd) close(ctx context.Context, w want, granted grant) error {
+	if !granted.valid() {
+		return nil // the port may be another's
+	}
 	defer g.rest()
 	_, err := g.device.call(ctx, g.chosen, "DeletePortMapping", argument{"NewRemoteHost", ""},
 		argument{"NewExternalPort", number(granted.external.Port())}, argument{"NewProtocol", protocolName(w.protocol)})
@@ -239,6 +242,9 @@ func (p *pinholes) open(ctx context.Context, w want, old grant) (grant, error) {
 }
 
 func (p *pinholes) close(ctx context.Context, _ want, g grant) error {
+	if !g.valid() {
+		return nil
+	}
 	defer p.rest()
 	_, err := p.device.call(ctx, p.chosen, "DeletePinhole", argument{"UniqueID", g.handle})
 	return ignore(err, noSuchPinhole)

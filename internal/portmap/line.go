@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +19,7 @@ type way interface {
 	probe(ctx context.Context) error
 	// open asks for a mapping, or for one that it granted before again.
 	open(ctx context.Context, w want, old grant) (grant, error)
-	// close gives it back.
+	// close gives it back; what is not valid too, where that is safe: it may have been granted unheard.
 	close(ctx context.Context, w want, g grant) error
 	// at returns where it asks; its own value.
 	at() *place
@@ -41,6 +40,8 @@ type hold struct {
 	way
 	wants   []want
 	grants  []grant   // one for each; not valid where it was refused
+	asked   int       // how many of them the gateway may have granted, whether it was heard or not
+	reset   bool      // the gateway began anew since the time before
 	since   time.Time // the last time that they were granted
 	problem error     // why not all were
 }
@@ -48,7 +49,7 @@ type hold struct {
 // run keeps the ports open until ctx is done.
 func (l *line) run(ctx context.Context) {
 	defer l.release()
-	retry := firstRetry
+	retry, deaf, told := firstRetry, newsPause, false
 	for {
 		began := time.Now()
 		err := l.round(ctx)
@@ -62,25 +63,29 @@ func (l *line) run(ctx context.Context) {
 		} else {
 			retry = min(2*retry, longRetry)
 		}
-		if !l.wait(ctx, began, pause-rand.N(pause/10)) {
+		if deaf = min(2*deaf, checkPause); !told || err != nil || l.held.reset {
+			deaf = newsPause
+		}
+		if told = l.wait(ctx, began.Add(deaf), pause-rand.N(pause/10)); ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// wait waits, but for what a gateway has forgotten not longer than newsPause since the last round began. It reports false if ctx is done.
-func (l *line) wait(ctx context.Context, began time.Time, pause time.Duration) bool {
+// wait waits, but not longer than until the given time once the gateway tells that it has forgotten what it granted, which it reports.
+func (l *line) wait(ctx context.Context, until time.Time, pause time.Duration) (told bool) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	for {
+	for end := time.Now().Add(pause); ; {
 		select {
 		case <-ctx.Done():
-			return false
+			return told
 		case <-timer.C:
-			return true
+			return told
 		case n := <-l.news:
-			if l.concerns(n, time.Now()) {
-				timer.Reset(time.Until(began.Add(newsPause)))
+			if !told && l.concerns(n, time.Now()) {
+				told = true
+				timer.Reset(min(time.Until(until), time.Until(end)))
 			}
 		}
 	}
@@ -204,7 +209,7 @@ func (l *line) obtain(ctx context.Context, p *place) (*hold, error) {
 		h := &hold{way: w, wants: l.wants()}
 		h.grants = make([]grant, len(h.wants))
 		err := h.renew(ctx)
-		if err == nil || ctx.Err() != nil && slices.ContainsFunc(h.grants, grant.valid) {
+		if err == nil || ctx.Err() != nil {
 			return h, nil
 		}
 		failed = append(failed, fmt.Errorf("%s: %w", w.name(), err))
@@ -267,7 +272,7 @@ func probeAll(ctx context.Context, ways []way) (answered []way, failed []error) 
 func (h *hold) renew(ctx context.Context) error {
 	h.at().epoch.reset = false
 	err := h.renewOnce(ctx)
-	if err == nil && h.at().epoch.reset {
+	if h.reset = h.at().epoch.reset; err == nil && h.reset {
 		err = h.renewOnce(ctx)
 	}
 	return err
@@ -276,6 +281,7 @@ func (h *hold) renew(ctx context.Context) error {
 func (h *hold) renewOnce(ctx context.Context) error {
 	var failed []error
 	for i, w := range h.wants {
+		h.asked = max(h.asked, i+1)
 		within, cancel := context.WithTimeout(ctx, openTime)
 		g, err := h.open(within, w, h.grants[i])
 		cancel()
@@ -310,12 +316,10 @@ func (l *line) release() {
 	if l.held == nil {
 		return
 	}
-	for i, w := range l.held.wants {
-		if g := l.held.grants[i]; g.valid() {
-			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-			l.held.close(ctx, w, g) //nolint:errcheck // nobody is left who could do anything about it
-			cancel()
-		}
+	for i, w := range l.held.wants[:l.held.asked] {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		l.held.close(ctx, w, l.held.grants[i]) //nolint:errcheck // nobody is left who could do anything about it
+		cancel()
 	}
 	l.mapper.set(l.six, Side{})
 }

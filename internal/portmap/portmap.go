@@ -1,8 +1,8 @@
 // Package portmap has the router at home open the session's port: by PCP (RFC 6887), NAT-PMP (RFC 6886) or UPnP IGD 1 and 2, for IPv4, and by
 // PCP or UPnP's WANIPv6FirewallControl as pinholes for IPv6.
 //
-// A Mapper has one goroutine for each family, which is the only one that touches what that family has, and one for each that listens for
-// gateways that begin anew. All protocols are tried at once; the best that answers is asked. What was granted is asked for again well before
+// A Mapper has one goroutine for each family, which is the only one that touches what that family has, one for each that listens for
+// gateways that begin anew, and one that tells of changes. All protocols are tried at once; the best that answers is asked. What was granted is asked for again well before
 // it ends, every ten minutes at least, at once when the gateway says that it has forgotten it, and given back at Close.
 //
 // Gateways are not trusted: what they send is bounded, they are waited for briefly, and nothing that they name leads anywhere but to themselves.
@@ -29,7 +29,7 @@ const (
 	probeGrace  = 500 * time.Millisecond // for a better one, once one has
 	openTime    = 6 * time.Second        // for a mapping to be granted
 	closeTime   = 1500 * time.Millisecond
-	newsPause   = 2 * time.Second // between two rounds that a gateway's news bring about
+	newsPause   = 2 * time.Second // between two rounds that a gateway's news bring about; it doubles while they are not true
 	maxGateways = 4
 )
 
@@ -40,8 +40,8 @@ type Config struct {
 	// Gateways returns where to ask, the likeliest first; a link-local address has a zone. It is called before each try. Nil is
 	// DefaultGateways.
 	Gateways func() []netip.Addr
-	// Changed, if not nil, is told each status that differs in more than an expiry. It is called from the mapper's goroutines, perhaps at
-	// once, and must not call Close.
+	// Changed, if not nil, is told the latest status when it differs in more than an expiry from what was told last. It is called from a
+	// goroutine of the mapper's, and must not call Close.
 	Changed func(Status)
 }
 
@@ -67,6 +67,7 @@ type Mapper struct {
 	cfg    Config
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	fresh  chan struct{} // one slot: the status has changed
 
 	mu     sync.Mutex
 	status Status
@@ -83,13 +84,16 @@ func New(cfg Config) (*Mapper, error) {
 	if cfg.Gateways == nil {
 		cfg.Gateways = func() []netip.Addr { return DefaultGateways(cfg.Network) }
 	}
-	m := &Mapper{cfg: cfg}
+	m := &Mapper{cfg: cfg, fresh: make(chan struct{}, 1)}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
 	for _, six := range []bool{false, true} {
 		l := &line{mapper: m, six: six, news: make(chan news, 8)}
 		m.wg.Go(func() { l.run(ctx) })
 		m.wg.Go(func() { l.listen(ctx) })
+	}
+	if cfg.Changed != nil {
+		m.wg.Go(func() { m.tell(ctx) })
 	}
 	return m, nil
 }
@@ -108,21 +112,36 @@ func (m *Mapper) Status() Status {
 	return m.status
 }
 
-// set notes the status of a family and tells who wants to know.
+// set notes the status of a family.
 func (m *Mapper) set(six bool, s Side) {
 	m.mu.Lock()
-	old := m.status
+	defer m.mu.Unlock()
 	if six {
 		m.status.IPv6 = s
 	} else {
 		m.status.IPv4 = s
 	}
-	now := m.status
-	m.mu.Unlock()
-	told := now
-	old.IPv4.Expires, old.IPv6.Expires = now.IPv4.Expires, now.IPv6.Expires
-	if m.cfg.Changed != nil && old != now {
-		m.cfg.Changed(told)
+	select {
+	case m.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// tell tells who wants to know of changes until ctx is done.
+func (m *Mapper) tell(ctx context.Context) {
+	var told Status
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.fresh:
+		}
+		now := m.Status()
+		told.IPv4.Expires, told.IPv6.Expires = now.IPv4.Expires, now.IPv6.Expires
+		if now != told {
+			m.cfg.Changed(now)
+		}
+		told = now
 	}
 }
 
