@@ -159,7 +159,7 @@ func (m *machine) resetError() syscall.Errno {
 // measure takes the times in a packet.
 func (m *machine) measure(now time.Duration, p *packet) {
 	if p.time != 0 {
-		m.reply = max(1, micros(now)-p.time)
+		m.reply = max(1, micros(now-p.waited)-p.time) // that we are slow is no sign of a full line
 		// If the other's clock is the faster one, its packets seem to take less and less time, and ours more and more.
 		if drift := m.theirs.add(now, m.reply); drift < 0 {
 			m.delays.shift(uint32(-drift))

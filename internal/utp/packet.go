@@ -1,6 +1,9 @@
 package utp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // kind is the type of a packet (BEP 29).
 type kind uint8
@@ -51,7 +54,8 @@ type packet struct {
 	sack    []byte // nil if it has none
 	largest int    // 0 if it does not say
 	payload []byte
-	size    int // of the datagram
+	size    int           // of the datagram
+	waited  time.Duration // in our system's queue
 }
 
 var be = binary.BigEndian

@@ -118,6 +118,7 @@ func (s *Socket) receive(now time.Duration, datagrams *netx.Packet) {
 		if !parse(d, &p) {
 			continue
 		}
+		p.waited = datagrams.Waited
 		if conn == nil || p.id != id || p.kind == kindSyn || p.kind == kindReset {
 			if conn != nil {
 				conn.mu.Unlock()

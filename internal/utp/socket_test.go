@@ -627,7 +627,7 @@ func TestAddressesAreTold(t *testing.T) {
 	})
 }
 
-// BenchmarkIdle has many connections between two sockets, on which something was sent once.
+// BenchmarkIdle has 4,000 connections between two sockets, on which something was sent once, and measures what each end takes.
 func BenchmarkIdle(b *testing.B) {
 	x, y := loopback(b)
 	defer x.close()
@@ -641,7 +641,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	before := memory()
 	var conns []*Conn
-	for range b.N {
+	for range 4000 {
 		c, d := connect(b, x, y)
 		c.Write(make([]byte, 20_000))
 		io.ReadFull(d, make([]byte, 20_000))
@@ -649,6 +649,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	time.Sleep(10 * time.Millisecond)
 	b.ReportMetric(float64(memory()-before)/float64(len(conns)), "B/conn")
+	b.ReportMetric(0, "ns/op")
 	for _, c := range conns {
 		c.Close()
 	}
