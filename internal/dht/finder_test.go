@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -261,6 +262,50 @@ func TestLoss(t *testing.T) {
 		}
 		if found < 19 {
 			t.Errorf("%d of 20 found", found)
+		}
+	})
+}
+
+// A client with many torrents announces all of them within minutes, a few at a time; and while nobody answers, none holds up the others.
+func TestManyTorrents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 16)
+		all := w.network(30)
+		defer stopAll(all)
+		const n = 300
+		run := func(m *member) time.Duration {
+			var wg sync.WaitGroup
+			began := time.Now()
+			for i := range n {
+				wg.Go(func() {
+					f := m.Finder()
+					f.Announce(t.Context(), torrent{ident.InfoHash{V1: ident.V1{9, byte(i), byte(i >> 8)}}, 5000, 1}, func([]discovery.Peer) {})
+				})
+			}
+			time.Sleep(time.Second / 2)
+			if s := m.Status().Families[0]; s.Lookups == 0 || s.Lookups > maxLookups+1 || s.Queries > 20*maxLookups {
+				t.Errorf("%+v", s)
+			}
+			wg.Wait()
+			return time.Since(began)
+		}
+		if d := run(all[3]); d > time.Minute {
+			t.Errorf("%d torrents are announced after %v", n, d)
+		}
+		lost := 0
+		for i := range n {
+			found := announce(all[20], torrent{ident.InfoHash{V1: ident.V1{9, byte(i), byte(i >> 8)}}, 0, 1})
+			if !found[netip.AddrPortFrom(all[3].addr.Addr(), 5000)] {
+				lost++
+			}
+		}
+		if lost > 0 {
+			t.Errorf("%d of %d are not found", lost, n)
+		}
+		alone := w.join(Config{})
+		defer alone.stop()
+		if d := run(alone); d > 4*time.Minute {
+			t.Errorf("%d announces that reach nobody take %v", n, d)
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 
 const (
 	cells       = 1024
-	perAddress  = 10.0   // answers a second to one address, one of 256 bytes
-	burst       = 60.0   // answers at once to one address
+	perAddress  = 25.0   // answers a second to one address, one of 256 bytes
+	burst       = 150.0  // answers at once to one address
 	perSecond   = 4000.0 // answers a second to all
 	answerShare = 256    // bytes of an answer that count as one
 )
@@ -73,8 +73,12 @@ func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	return true
 }
 
-// charge takes what a long answer costs beyond one.
+// charge takes what a long answer costs beyond one. It may be sent to somebody who has not asked, unless the address has proved to be
+// that of the asker.
 func (l *limiter) charge(from netip.Addr, size int) {
+	if l.hasProved(from) {
+		return
+	}
 	l.cells[l.hash(from)%cells].left -= float32(size) / answerShare
 }
 

@@ -15,6 +15,7 @@ const (
 	maxInsecure   = 3 * K            // of the candidates, whose ids do not fit their addresses
 	discredit     = 4                // nodes named by one other that do not answer, while none does, until the rest is not asked
 	patience      = 20 * time.Second // how long a look-up waits for the first answer
+	impatience    = 3 * time.Second  // likewise, if nobody has been met for long
 	maxWrites     = K + K/2          // nodes at which something is stored
 )
 
@@ -33,10 +34,11 @@ type Lookup struct {
 	Done   func(r Result)                             // called once
 
 	started    time.Duration
-	candidates []candidate // closest first
-	tellers    []teller    // the first stands for our own table
-	flying     int         // queries under way that are not slow
-	late       int         // slow ones
+	until      time.Duration // it waits for the first answer
+	candidates []candidate   // closest first
+	tellers    []teller      // the first stands for our own table
+	flying     int           // queries under way that are not slow
+	late       int           // slow ones
 	writing    int
 	result     Result
 	ended      bool
@@ -82,7 +84,10 @@ func (c *Core) Start(now time.Duration, l *Lookup, out *Out) {
 }
 
 func (c *Core) start(now time.Duration, l *Lookup) {
-	l.started = now
+	l.started, l.until = now, now+patience
+	if c.table.Len() == 0 && now-c.join.began > patience {
+		l.until = now + impatience // so that those that wait their turn are not held up
+	}
 	l.tellers = append(l.tellers, teller{})
 	l.Ask.Target = l.Target
 	c.lookups = append(c.lookups, l)
@@ -99,7 +104,7 @@ func (c *Core) start(now time.Duration, l *Lookup) {
 			l.Answer(&m, ourselves)
 		}
 	}
-	c.wakeAt(now + patience)
+	c.wakeAt(l.until)
 	l.step(c, now)
 }
 
@@ -313,7 +318,7 @@ func (l *Lookup) step(c *Core, now time.Duration) {
 	})
 	switch {
 	case open > 0, l.late > 0 && l.result.Answered < K:
-	case l.result.Answered > 0, now-l.started >= patience:
+	case l.result.Answered > 0, now >= l.until:
 		l.finish(c, now)
 	}
 }
@@ -334,10 +339,10 @@ func (l *Lookup) ask(c *Core, now time.Duration, x *candidate) {
 
 // check ends a look-up that has waited in vain.
 func (l *Lookup) check(c *Core, now time.Duration) {
-	if !l.ended && now-l.started >= patience {
-		l.step(c, now)
+	if now < l.until {
+		c.wakeAt(l.until)
 	} else {
-		c.wakeAt(l.started + patience)
+		l.step(c, now)
 	}
 }
 

@@ -39,6 +39,7 @@ type joining struct {
 	routersAt time.Duration
 	pace      time.Duration // until they are asked again
 	swept     time.Duration
+	began     time.Duration
 }
 
 // contact is an address where a node may be.
@@ -52,7 +53,7 @@ func (c *Core) Begin(now time.Duration, saved []krpc.Node, out *Out) {
 	c.out = out
 	c.join.next = now
 	c.join.routersAt = now + routerWait
-	c.join.swept = now
+	c.join.swept, c.join.began = now, now
 	if len(saved) > 0 {
 		c.searchSelf(now, saved)
 	}
