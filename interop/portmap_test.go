@@ -22,6 +22,7 @@ const (
 	routerLAN, routerWAN, outsideAddr = "10.81.0.1", "11.82.0.1", "11.82.0.2"
 	mapperAddr                        = "10.81.0.2"
 	router6, mapper6, outside6        = "2001:db8:81::1", "2001:db8:81::2", "2001:db8:82::2"
+	routerLink                        = "fe80::1" // as routers tell of themselves
 	mappedPort                        = 20000
 )
 
@@ -53,8 +54,8 @@ func TestPortMapping(t *testing.T) {
 	for _, which := range []string{"all", "lan"} {
 		must(t, os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", which, "disable_ipv6"), []byte("0"), 0))
 	}
-	ip(t, "addr add "+mapper6+"/64 dev lan nodad", "route add default via "+router6)
-	router.ip(t, "addr add "+router6+"/64 dev lan nodad", "addr add 2001:db8:82::1/64 dev wan nodad")
+	ip(t, "addr add "+mapper6+"/64 dev lan nodad", "route add default via "+routerLink+" dev lan")
+	router.ip(t, "addr add "+router6+"/64 dev lan nodad", "addr add "+routerLink+"/64 dev lan nodad", "addr add 2001:db8:82::1/64 dev wan nodad")
 	outside.ip(t, "addr add "+outside6+"/64 dev wan nodad", "route add default via 2001:db8:82::1")
 	router.run(t, "", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
@@ -66,8 +67,11 @@ func TestPortMapping(t *testing.T) {
 	}, "\n")), 0o644))
 	needProgram(t, "nft", "nftables")
 	router.run(t, routerRules, "nft", "-f", "-")
-	p := start(t, "miniupnpd", home, false, needProgram(t, "nsenter", "util-linux"), "-t", fmt.Sprint(router.pid), "-n",
-		needProgram(t, "miniupnpd", "miniupnpd-nftables"), "-d", "-f", config, "-P", filepath.Join(home, "pid"))
+	startDaemon := func() *process {
+		return start(t, "miniupnpd", home, false, needProgram(t, "nsenter", "util-linux"), "-t", fmt.Sprint(router.pid), "-n",
+			needProgram(t, "miniupnpd", "miniupnpd-nftables"), "-d", "-f", config, "-P", filepath.Join(home, "pid"))
+	}
+	p := startDaemon()
 
 	l, err := net.Listen("tcp", fmt.Sprintf(":%d", mappedPort))
 	must(t, err)
@@ -81,6 +85,21 @@ func TestPortMapping(t *testing.T) {
 			c.Close()
 		}
 	}()
+	t.Run("restart", func(t *testing.T) {
+		m, err := portmap.New(portmap.Config{Network: netx.NewHost(netx.Options{}), TCP: mappedPort})
+		must(t, err)
+		defer m.Close()
+		open := func() (bool, error) { return outside.reaches(routerWAN, mappedPort) == nil, fmt.Errorf("%+v", m.Status()) }
+		waitFor(t, "the mapping", p, open)
+		time.Sleep(4 * time.Second) // the router's clock has to say more than right after a start
+		p.kill()
+		router.run(t, "flush chain inet filter miniupnpd\nflush chain inet filter prerouting_miniupnpd\n", "nft", "-f", "-")
+		if ok, _ := open(); ok {
+			t.Error("the router has not forgotten the mapping")
+		}
+		p = startDaemon()
+		waitFor(t, "the mapping after a restart", p, open)
+	})
 	for _, c := range []struct{ protocol, block string }{
 		{"PCP", ""},
 		{"NAT-PMP", "udp dport 5351 @th,64,8 2 drop"}, // requests of version 2
