@@ -89,7 +89,9 @@ func TestPortMapping(t *testing.T) {
 		m, err := portmap.New(portmap.Config{Network: netx.NewHost(netx.Options{}), TCP: mappedPort})
 		must(t, err)
 		defer m.Close()
-		open := func() (bool, error) { return outside.reaches(routerWAN, mappedPort) == nil, fmt.Errorf("%+v", m.Status()) }
+		open := func() (bool, error) {
+			return outside.reaches(routerWAN, mappedPort) == nil, fmt.Errorf("%+v", m.Status())
+		}
 		waitFor(t, "the mapping", p, open)
 		time.Sleep(4 * time.Second) // the router's clock has to say more than right after a start
 		p.kill()
