@@ -23,6 +23,8 @@ import (
 const (
 	lanDevice      = "lan"
 	lanOwn, lanFar = "10.79.0.1", "10.79.0.2"
+	lanOwn6        = "2001:db8:79::1"
+	lanFar6        = "2001:db8:79::2"
 )
 
 // libtorrentLSD is a libtorrent peer with nothing but local discovery. Arguments: IP:PORT and a magnet link.
@@ -47,11 +49,21 @@ func TestLSD(t *testing.T) {
 	ip(t, fmt.Sprintf("link add %s type veth peer name %s netns %d", lanDevice, lanDevice, far.pid),
 		"addr add "+lanOwn+"/24 dev "+lanDevice, "link set "+lanDevice+" up")
 	far.ip(t, "link set lo up", "addr add "+lanFar+"/24 dev "+lanDevice, "link set "+lanDevice+" up", "route add 224.0.0.0/4 dev "+lanDevice)
-	for i, c := range []struct {
-		name string
-		run  func(t *testing.T, far *namespace, listen, magnet string) *process
-	}{{"libtorrent", runLibtorrentLSD}, {"Transmission", runTransmissionLSD}} {
-		t.Run(c.name, func(t *testing.T) { meet(t, far, c.run, fmt.Sprintf("%s:%d", lanFar, peerPort+i)) })
+	for _, which := range []string{"all", lanDevice} {
+		must(t, os.WriteFile(filepath.Join("/proc/sys/net/ipv6/conf", which, "disable_ipv6"), []byte("0"), 0))
+	}
+	ip(t, "addr add "+lanOwn6+"/64 dev "+lanDevice+" nodad")
+	far.ip(t, "addr add "+lanFar6+"/64 dev "+lanDevice+" nodad")
+	for _, c := range []struct {
+		name   string
+		run    func(t *testing.T, far *namespace, listen, magnet string) *process
+		listen string
+	}{
+		{"libtorrent", runLibtorrentLSD, lanFar + ":20000"},
+		{"libtorrent over IPv6", runLibtorrentLSD, "[" + lanFar6 + "]:20001"},
+		{"Transmission", runTransmissionLSD, lanFar + ":20002"},
+	} {
+		t.Run(c.name, func(t *testing.T) { meet(t, far, c.run, c.listen) })
 	}
 }
 
@@ -109,7 +121,7 @@ func meet(t *testing.T, far *namespace, run func(*testing.T, *namespace, string,
 		t.Errorf("heard of %v, want %v", heard[0].Addr, want)
 	}
 
-	l, err := net.Listen("tcp", lanOwn+":0")
+	l, err := net.Listen("tcp", ":0")
 	must(t, err)
 	defer l.Close()
 	loud, err := lsd.New(lsd.Config{Network: network, Port: func() uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }})

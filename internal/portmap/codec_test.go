@@ -131,7 +131,8 @@ func TestEpoch(t *testing.T) {
 }
 
 func TestParseSearchAnswer(t *testing.T) {
-	from := netip.MustParseAddr("192.168.1.1")
+	gateway := netip.MustParseAddr("192.168.1.1")
+	from := func(a netip.Addr) bool { return a == gateway }
 	const st = "\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n"
 	u, err := parseSearchAnswer([]byte("HTTP/1.1 200 OK"+st+"LOCATION: http://192.168.1.1:5000/root.xml?a=b\r\n\r\n"), from)
 	if err != nil || u.String() != "http://192.168.1.1:5000/root.xml?a=b" {
@@ -152,12 +153,30 @@ func TestParseSearchAnswer(t *testing.T) {
 	}
 }
 
+func TestServes(t *testing.T) {
+	four := place{gateway: netip.MustParseAddr("192.168.1.1"), local: own4}
+	six := place{gateway: netip.MustParseAddr("fe80::1%eth0"), local: own6}
+	for _, c := range []struct {
+		p    place
+		a    string
+		want bool
+	}{
+		{four, "192.168.1.1", true}, {four, "192.168.1.2", false}, {four, "192.168.1.20", false}, {four, "fe80::1", false},
+		{six, "fe80::1", true}, {six, "2001:db8:7::1", true}, {six, "fe80::2", false}, {six, "2001:db8:8::1", false}, {six, "::1", false}, {six, "192.168.1.1", false},
+	} {
+		if got := c.p.serves(netip.MustParseAddr(c.a)); got != c.want {
+			t.Errorf("%v serves %s: %v", c.p.gateway, c.a, got)
+		}
+	}
+}
+
 func FuzzSearchAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://192.168.1.1:5000/root.xml\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nLOCATION: http://192.168.1.1@evil/\r\n\r\n"))
-	from := netip.MustParseAddr("192.168.1.1")
+	gateway := netip.MustParseAddr("192.168.1.1")
+	from := func(a netip.Addr) bool { return a == gateway }
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if u, err := parseSearchAnswer(b, from); err == nil && (u.Hostname() != from.String() || u.Scheme != "http") {
+		if u, err := parseSearchAnswer(b, from); err == nil && (u.Hostname() != gateway.String() || u.Scheme != "http") {
 			t.Errorf("%v", u)
 		}
 	})

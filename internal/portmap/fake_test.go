@@ -255,26 +255,33 @@ func (h *home) serveUPnP(u *upnp) *upnp {
 	srv := &http.Server{Handler: handler}
 	go srv.Serve(l)
 	if u.location == "" {
-		u.location = fmt.Sprintf("http://%v/root.xml", gateway.Addr())
+		u.location = fmt.Sprintf("http://%v/root.xml", netip.AddrPortFrom(gateway.Addr(), 80))
 	}
-	c, err := gateway.ListenMulticast(h.t.Context(), ssdpGroup)
+	var c net.PacketConn
+	if gateway.Addr().Is4() {
+		c, err = gateway.ListenMulticast(h.t.Context(), netip.AddrPortFrom(ssdpGroup4, ssdpPort))
+	} else { // its address has no zone, by which the group could be reached: it is asked itself
+		c, err = gateway.ListenPacket(h.t.Context(), "udp", ":1900")
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			n, from, err := c.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if strings.Contains(string(b[:n]), igdTypes[1]) {
-				c.WriteTo([]byte("HTTP/1.1 200 OK\r\nST: "+igdTypes[1]+"\r\nLOCATION: "+u.location+"\r\nEXT:\r\n\r\n"), from)
-			}
-		}
-	}()
+	go u.answerSearches(c)
 	h.t.Cleanup(func() { srv.Close(); c.Close() })
 	return u
+}
+
+func (u *upnp) answerSearches(c net.PacketConn) {
+	b := make([]byte, 2000)
+	for {
+		n, from, err := c.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		if strings.Contains(string(b[:n]), igdTypes[1]) {
+			c.WriteTo([]byte("HTTP/1.1 200 OK\r\nST: "+igdTypes[1]+"\r\nLOCATION: "+u.location+"\r\nEXT:\r\n\r\n"), from)
+		}
+	}
 }
 
 func (u *upnp) control(w http.ResponseWriter, r *http.Request) {

@@ -3,26 +3,14 @@ package portmap
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"shoal/internal/netx"
 )
-
-// Dial implements netx.Network.
-func (o only) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if a, err := netip.ParseAddrPort(addr); err != nil || a.Addr().Unmap() != o.host {
-		return nil, fmt.Errorf("%s is not the gateway %s", addr, o.host)
-	}
-	return o.Network.Dial(ctx, network, addr)
-}
 
 const (
 	serviceURN  = "urn:schemas-upnp-org:service:"
@@ -53,11 +41,13 @@ func (g *igd) name() string { return "UPnP" }
 
 // find has the gateway described and keeps its services of some kinds, in the order of those.
 func (g *igd) find(ctx context.Context, kinds ...string) error {
-	g.device = newDevice(g.place)
 	err := errNoAnswer
 	if e := g.discover(ctx, func(at *url.URL) bool {
+		host, _ := netip.ParseAddr(at.Hostname())
+		g.device = newDevice(g.network, host.Unmap(), g.gateway.Zone())
 		var list []service
 		if list, err = g.device.describe(ctx, at); err != nil {
+			g.rest()
 			return false
 		}
 		g.services = g.services[:0]
@@ -79,7 +69,7 @@ func (g *igd) find(ctx context.Context, kinds ...string) error {
 }
 
 func (g *igd) probe(ctx context.Context) error {
-	defer func() { g.rest() }()
+	defer g.rest()
 	err := g.find(ctx, "WANIPConnection:2", "WANIPConnection:1", "WANPPPConnection:1")
 	if err != nil {
 		return err
@@ -190,13 +180,8 @@ func protocolName(protocol uint8) string {
 	return "UDP"
 }
 
-// pinholes is the way of UPnP's WANIPv6FirewallControl, which is asked over IPv4.
-type pinholes struct {
-	igd
-	inside *place // of IPv6
-}
-
-func (p *pinholes) at() *place { return p.inside }
+// pinholes is the way of UPnP's WANIPv6FirewallControl. It is asked over IPv6: gateways open ports only for the address that they are asked from.
+type pinholes struct{ igd }
 
 func (p *pinholes) probe(ctx context.Context) error {
 	defer p.rest()
@@ -229,7 +214,7 @@ func (p *pinholes) open(ctx context.Context, w want, old grant) (grant, error) {
 		}
 	}
 	values, err := p.device.call(ctx, p.chosen, "AddPinhole", argument{"RemoteHost", ""}, argument{"RemotePort", "0"},
-		argument{"InternalClient", p.inside.local.String()}, argument{"InternalPort", number(w.port)},
+		argument{"InternalClient", p.local.String()}, argument{"InternalPort", number(w.port)},
 		argument{"Protocol", strconv.Itoa(int(w.protocol))}, end)
 	if err != nil {
 		return grant{}, err
@@ -238,7 +223,7 @@ func (p *pinholes) open(ctx context.Context, w want, old grant) (grant, error) {
 	if err != nil {
 		return grant{}, errors.New("AddPinhole: no id")
 	}
-	return grant{external: netip.AddrPortFrom(p.inside.local, w.port), lifetime: lifetime, handle: strconv.Itoa(int(id))}, nil
+	return grant{external: netip.AddrPortFrom(p.local, w.port), lifetime: lifetime, handle: strconv.Itoa(int(id))}, nil
 }
 
 func (p *pinholes) close(ctx context.Context, _ want, g grant) error {
@@ -249,5 +234,3 @@ func (p *pinholes) close(ctx context.Context, _ want, g grant) error {
 	_, err := p.device.call(ctx, p.chosen, "DeletePinhole", argument{"UniqueID", g.handle})
 	return ignore(err, noSuchPinhole)
 }
-
-var _ netx.Network = only{}

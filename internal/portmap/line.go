@@ -189,22 +189,17 @@ func (l *line) wants() (list []want) {
 }
 
 // ways returns the protocols to try at a place, the best first. Each has the place for itself.
-func (l *line) ways(ctx context.Context, p *place) []way {
+func (l *line) ways(p *place) []way {
 	own := func() *place { q := *p; return &q }
-	if !l.six {
-		return []way{&pcp{place: own()}, &natpmp{place: own()}, &igd{place: own()}}
+	if l.six {
+		return []way{&pcp{place: own()}, &pinholes{igd{place: own()}}}
 	}
-	list := []way{&pcp{place: own()}}
-	four := &line{mapper: l.mapper}
-	if at, err := four.places(ctx); err == nil { // IGDs are asked over IPv4
-		list = append(list, &pinholes{igd: igd{place: at[0]}, inside: own()})
-	}
-	return list
+	return []way{&pcp{place: own()}, &natpmp{place: own()}, &igd{place: own()}}
 }
 
 // obtain tries all protocols at once and asks for the ports by the best that answers, and by the next if it refuses.
 func (l *line) obtain(ctx context.Context, p *place) (*hold, error) {
-	answered, failed := probeAll(ctx, l.ways(ctx, p))
+	answered, failed := probeAll(ctx, l.ways(p))
 	for _, w := range answered {
 		h := &hold{way: w, wants: l.wants()}
 		h.grants = make([]grant, len(h.wants))

@@ -416,46 +416,12 @@ func TestPinhole(t *testing.T) {
 	})
 }
 
-// both is a host with an address of each family.
-type both struct{ four, six *simnet.Host }
-
-func (b both) of(network, addr string) *simnet.Host {
-	if a, err := netip.ParseAddrPort(addr); strings.HasSuffix(network, "6") || err == nil && a.Addr().Is6() {
-		return b.six
-	}
-	return b.four
-}
-
-func (b both) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return b.of(network, addr).Dial(ctx, network, addr)
-}
-
-func (b both) Listen(ctx context.Context, network, addr string) (net.Listener, error) {
-	return b.of(network, addr).Listen(ctx, network, addr)
-}
-
-func (b both) ListenPacket(ctx context.Context, network, addr string) (net.PacketConn, error) {
-	return b.of(network, addr).ListenPacket(ctx, network, addr)
-}
-
-func (b both) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	return b.four.Resolve(ctx, host)
-}
-
-// TestUPnPPinhole: IPv6 by UPnP, which is asked over IPv4.
+// TestUPnPPinhole: IPv6 by UPnP.
 func TestUPnPPinhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
+		h := newHome6(t)
 		u := h.serveUPnP(&upnp{kind: "WANIPv6FirewallControl:1"})
-		six := h.net.Firewall(public6, simnet.Link{}, simnet.NATKind{})
-		network := both{h.host, six.Host(own6, simnet.Link{})}
-		m, err := New(Config{Network: network, TCP: 5000, UDP: 5000, Gateways: func() []netip.Addr {
-			return []netip.Addr{h.nat.Gateway().Addr(), six.Gateway().Addr()}
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer m.Close()
+		m := h.start()
 		time.Sleep(8 * time.Second)
 		if s := m.Status().IPv6; s.Protocol != "UPnP" || s.External != own6 || s.TCP != 5000 || s.UDP != 5000 || s.Problem != "" {
 			t.Fatalf("%+v", s)

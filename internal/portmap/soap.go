@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -72,11 +73,12 @@ func parseDescription(doc io.Reader, from *url.URL) (list []service, err error) 
 	if err != nil {
 		return nil, err
 	}
+	same := func(a netip.Addr) bool { return a == host }
 	base, kind, control := from, "", ""
 	add := func() {
 		if kind != "" && control != "" && len(list) < maxServices {
 			if u, err := base.Parse(control); err == nil {
-				if u, err = ownURL(u.String(), host); err == nil {
+				if u, err = parseURL(u.String(), same); err == nil {
 					list = append(list, service{kind, u})
 				}
 			}
@@ -86,7 +88,7 @@ func parseDescription(doc io.Reader, from *url.URL) (list []service, err error) 
 	err = leaves(doc, func(path []string, text string) {
 		switch path[len(path)-1] {
 		case "URLBase":
-			if u, err := ownURL(text, host); err == nil {
+			if u, err := parseURL(text, same); err == nil {
 				base = u
 			}
 		case "serviceType":
@@ -150,8 +152,8 @@ func printable(r rune) rune {
 // device speaks HTTP with a gateway, and with nobody else.
 type device struct{ client *http.Client }
 
-func newDevice(p *place) *device {
-	c := netx.HTTPClient(only{p.network, p.gateway}, netx.HTTPOptions{HeaderTimeout: openTime, ConnsPerHost: 2})
+func newDevice(n netx.Network, host netip.Addr, zone string) *device {
+	c := netx.HTTPClient(only{n, host, zone}, netx.HTTPOptions{HeaderTimeout: openTime, ConnsPerHost: 2})
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return errors.New("the gateway sends us elsewhere") }
 	return &device{c}
 }
@@ -160,6 +162,19 @@ func newDevice(p *place) *device {
 type only struct {
 	netx.Network
 	host netip.Addr
+	zone string // of link-local addresses, which URLs leave out
+}
+
+// Dial implements netx.Network.
+func (o only) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil || a.Addr().Unmap() != o.host {
+		return nil, fmt.Errorf("%s is not the gateway %s", addr, o.host)
+	}
+	if o.host.IsLinkLocalUnicast() && o.host.Is6() {
+		addr = netip.AddrPortFrom(o.host.WithZone(o.zone), a.Port()).String()
+	}
+	return o.Network.Dial(ctx, network, addr)
 }
 
 func (d *device) describe(ctx context.Context, at *url.URL) ([]service, error) {

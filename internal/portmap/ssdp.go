@@ -18,17 +18,21 @@ const (
 	maxLocation = 512 // bytes of a URL
 )
 
-var ssdpGroup = netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 255, 255, 250}), ssdpPort)
+// The groups of SSDP, of which that of IPv6 is link-local.
+var (
+	ssdpGroup4 = netip.AddrFrom4([4]byte{239, 255, 255, 250})
+	ssdpGroup6 = netip.MustParseAddr("ff02::c")
+)
 
 // igdTypes are what gateways call themselves.
 var igdTypes = []string{"urn:schemas-upnp-org:device:InternetGatewayDevice:2", "urn:schemas-upnp-org:device:InternetGatewayDevice:1"}
 
-func searchFor(target string) []byte {
-	return []byte("M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: " + target + "\r\n\r\n")
+func searchFor(target string, group netip.Addr) []byte {
+	return []byte("M-SEARCH * HTTP/1.1\r\nHOST: " + netip.AddrPortFrom(group, ssdpPort).String() + "\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: " + target + "\r\n\r\n")
 }
 
-// parseSearchAnswer returns where a device that has answered describes itself: a URL of http to the device itself, by its address.
-func parseSearchAnswer(b []byte, from netip.Addr) (*url.URL, error) {
+// parseSearchAnswer returns where a gateway that has answered describes itself: a URL of http to one of its addresses.
+func parseSearchAnswer(b []byte, allowed func(netip.Addr) bool) (*url.URL, error) {
 	line, rest, _ := bytes.Cut(b, []byte("\n"))
 	if f := strings.Fields(string(line)); len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || f[1] != "200" {
 		return nil, errors.New("no answer to a search")
@@ -50,26 +54,32 @@ func parseSearchAnswer(b []byte, from netip.Addr) (*url.URL, error) {
 	if len(location) > maxLocation {
 		return nil, errors.New("its location is too long")
 	}
-	return ownURL(location, from)
+	return parseURL(location, allowed)
 }
 
-// ownURL reads a URL, which must be of http and lead to a host by its address: what is on the local network may not send us elsewhere.
-func ownURL(text string, host netip.Addr) (*url.URL, error) {
+// parseURL reads a URL, which must be of http and lead to an allowed host by its address: what is on the local network may not send us elsewhere.
+func parseURL(text string, allowed func(netip.Addr) bool) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
 	}
 	a, err := netip.ParseAddr(u.Hostname())
-	if u.Scheme != "http" || err != nil || a.Unmap() != host || u.User != nil {
-		return nil, fmt.Errorf("the URL %q is not one of http://%s", text, host)
+	if u.Scheme != "http" || err != nil || a.Zone() != "" || !allowed(a.Unmap()) || u.User != nil {
+		return nil, fmt.Errorf("the URL %q does not lead to the gateway", text)
 	}
 	return u, nil
 }
 
-// discover asks the local network, and the gateway itself, for IGDs and calls found with each place where the gateway describes itself, until that
+// serves reports whether an address may be the gateway's: the one that we know, or, as routers answer from link-local addresses and give others, one
+// of our own IPv6 subnet.
+func (p *place) serves(a netip.Addr) bool {
+	return a == p.gateway.WithZone("") || p.local.Is6() && netip.PrefixFrom(p.local, 64).Contains(a)
+}
+
+// discover asks the local network, and the gateway itself, for IGDs and calls found with each URL at which the gateway describes itself, until that
 // returns true or ctx is done.
 func (p *place) discover(ctx context.Context, found func(*url.URL) bool) error {
-	c, err := p.network.ListenPacket(ctx, "udp4", netip.AddrPortFrom(p.local, 0).String())
+	c, err := p.network.ListenPacket(ctx, p.family("udp"), netip.AddrPortFrom(p.local, 0).String())
 	if err != nil {
 		return err
 	}
@@ -93,10 +103,10 @@ func (p *place) discover(ctx context.Context, found func(*url.URL) bool) error {
 				return err
 			}
 			a, ok := from.(*net.UDPAddr)
-			if !ok || a.AddrPort().Addr().Unmap() != p.gateway {
+			if !ok || !p.serves(a.AddrPort().Addr().Unmap().WithZone("")) {
 				continue
 			}
-			if u, err := parseSearchAnswer(b[:n], p.gateway); err == nil && !seen[u.String()] && len(seen) < maxGateways {
+			if u, err := parseSearchAnswer(b[:n], p.serves); err == nil && !seen[u.String()] && len(seen) < maxGateways {
 				seen[u.String()] = true
 				if found(u) {
 					return nil
@@ -109,10 +119,14 @@ func (p *place) discover(ctx context.Context, found func(*url.URL) bool) error {
 
 // search sends a search for each type of gateway. It fails if none could be sent.
 func (p *place) search(c net.PacketConn) (err error) {
+	group := ssdpGroup4
+	if p.local.Is6() {
+		group = ssdpGroup6
+	}
 	sent := false
 	for _, t := range igdTypes {
-		for _, to := range []netip.AddrPort{ssdpGroup, netip.AddrPortFrom(p.gateway, ssdpPort)} {
-			if _, e := c.WriteTo(searchFor(t), net.UDPAddrFromAddrPort(to)); e != nil {
+		for _, to := range []netip.Addr{group.WithZone(p.gateway.Zone()), p.gateway} {
+			if _, e := c.WriteTo(searchFor(t, group), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, ssdpPort))); e != nil {
 				err = e
 			} else {
 				sent = true
