@@ -18,16 +18,27 @@ import (
 
 // firstPiece finds the first payload byte in what a peer sends.
 type firstPiece struct {
-	skip  int    // bytes to pass over: the handshake, then the rest of each message
+	begun int    // bytes of wire.Protocol seen: an encrypted handshake goes before it, and on a local network nothing behind it is encrypted
+	skip  int    // bytes to pass over: the rest of the handshake, then that of each message
 	head  []byte // of the message at hand: length and id, and of a Piece message all before its second byte of payload
 	found bool
 }
 
-func newFirstPiece() *firstPiece { return &firstPiece{skip: wire.HandshakeLen} }
+func newFirstPiece() *firstPiece { return &firstPiece{skip: wire.HandshakeLen - len(wire.Protocol)} }
 
 // write looks at the next bytes and reports whether payload has come.
 func (f *firstPiece) write(p []byte) bool {
 	for len(p) > 0 && !f.found {
+		if f.begun < len(wire.Protocol) {
+			if p[0] != wire.Protocol[f.begun] {
+				f.begun = 0
+			}
+			if p[0] == wire.Protocol[f.begun] {
+				f.begun++
+			}
+			p = p[1:]
+			continue
+		}
 		if f.skip > 0 {
 			n := min(f.skip, len(p))
 			f.skip -= n

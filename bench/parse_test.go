@@ -11,7 +11,7 @@ import (
 )
 
 func TestFirstPiece(t *testing.T) {
-	var b []byte
+	b := []byte("\x13BitTo an encrypted handshake \x13") // what goes before does not matter
 	b = wire.AppendHandshake(b, wire.Handshake{PeerID: ident.PeerID{7}})
 	b = wire.AppendExtended(b, 0, []byte("d1:md6:ut_pexi7eee"))
 	b = wire.AppendKeepAlive(b)
