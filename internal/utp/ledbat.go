@@ -19,9 +19,12 @@ const (
 	minWindow      = 2                    // packets, as in LEDBAT++
 	maxWindow      = 64 << 20             // bytes
 	slowDownPeriod = 15 * time.Second
-	slowDownDepth  = 8               // by what the window is divided meanwhile
-	leastGain      = 0.25            // of packets that a window grows in a round trip
-	calmTime       = 5 * time.Second // without a loss or others' queue, after which growth is quick
+	slowDownDepth  = 8                    // by what the window is divided meanwhile
+	leastDepth     = 3 * time.Millisecond // of a queue that loses what does not fit; losses in a shorter one are chance
+	shallow        = 3                    // a queue is filled to one part in so many
+	depthKept      = time.Minute          // without a loss
+	leastGain      = 0.25                 // of packets that a window grows in a round trip
+	calmTime       = 5 * time.Second      // without a loss or others' queue, after which growth is quick
 )
 
 // ledbat is the congestion control: LEDBAT (RFC 6817) with what LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus) adds, so that
@@ -33,6 +36,7 @@ type ledbat struct {
 	starting  bool          // slow start
 	probed    bool          // slow start has ended by delay or loss once
 	hold      time.Duration // until when the queue is that of slow start's own bursts
+	depth     time.Duration // of the queue that lost something last; 0: it was none
 	crowded   time.Duration // when there was last a loss, or a queue that others must have made
 
 	round   uint32 // the transmission that ends the current round trip
@@ -61,9 +65,13 @@ func newLedbat(mss int) ledbat {
 	return ledbat{window: float64(firstWindow * mss), threshold: math.Inf(1), starting: true}
 }
 
-// target is the delay to keep.
-func (l *ledbat) target(mss int) time.Duration {
-	return leastTarget + min(moreTarget, time.Duration(float64(perRoot)/math.Sqrt(l.window/float64(mss))))
+// target is the delay to keep: in a queue that is too shallow for it, a part of that.
+func (l *ledbat) target(now time.Duration, mss int) time.Duration {
+	t := leastTarget + min(moreTarget, time.Duration(float64(perRoot)/math.Sqrt(l.window/float64(mss))))
+	if l.depth > 0 && now-l.crowded < depthKept {
+		t = min(t, l.depth/shallow)
+	}
+	return t
 }
 
 // acked takes an acknowledgement.
@@ -71,7 +79,7 @@ func (l *ledbat) acked(n *news, r *roundTrip) {
 	if l.slowing && !l.slow(n) {
 		return
 	}
-	target := l.target(n.mss)
+	target := l.target(n.now, n.mss)
 	excess := float64(n.delay)/float64(target) - 1
 	bytes, packet := float64(n.bytes), float64(n.mss)
 	switch {
@@ -145,6 +153,9 @@ func (l *ledbat) slow(n *news) bool {
 // lost tells of a loss, at most once in a round trip. One without a queue is more likely to be chance.
 func (l *ledbat) lost(now time.Duration, mss int, delay time.Duration, r *roundTrip) {
 	l.crowded = now
+	if delay > leastDepth {
+		l.depth = delay
+	}
 	if l.slowing {
 		l.saved /= 2
 		return

@@ -128,7 +128,7 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 		if behind > 3 && int16(behind) > 0 {
 			return false
 		}
-		m.fail(os.NewSyscallError("read", m.resetError()))
+		m.fail(m.resetError())
 		return true
 	}
 	if m.status == connecting {
@@ -149,11 +149,11 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 }
 
 // resetError is what a reset means.
-func (m *machine) resetError() syscall.Errno {
+func (m *machine) resetError() error {
 	if m.status == connecting {
-		return syscall.ECONNREFUSED
+		return os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	}
-	return syscall.ECONNRESET
+	return os.NewSyscallError("read", syscall.ECONNRESET)
 }
 
 // measure takes the times in a packet.

@@ -307,3 +307,24 @@ func TestCrowdedLossyLine(t *testing.T) {
 		})
 	}
 }
+
+// TestCrowdedShallowQueue: where a queue is too shallow for the target, TCP keeps what it had all the same.
+func TestCrowdedShallowQueue(t *testing.T) {
+	for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond} {
+		t.Run(rtt.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, simnet.Link{Down: lineRate, Queue: lineRate / 40})
+				defer s.end()
+				tcp := s.tcp(s.sender(rtt / 2))
+				alone := during(long/2, tcp)[0]
+				utp := s.utp(s.sender(rtt / 2))
+				time.Sleep(3 * time.Second)
+				got := during(long, tcp, utp)
+				t.Logf("TCP keeps %.1f %% of what it had, uTP has %.1f %% of the line", 100*got[0]/alone, 100*got[1]/lineRate)
+				if got[0] < 0.9*alone {
+					t.Errorf("TCP keeps %.1f %% of what it had, uTP has %.1f %% of the line", 100*got[0]/alone, 100*got[1]/lineRate)
+				}
+			})
+		})
+	}
+}

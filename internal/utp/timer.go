@@ -105,8 +105,11 @@ func (m *machine) timeout(now time.Duration) {
 func (m *machine) countTimeout() {
 	m.timeouts++
 	m.backOff++
-	if m.timeouts > maxTimeouts || m.status == connecting && m.timeouts >= maxTries {
+	switch {
+	case m.status == connecting && m.timeouts >= maxTries:
 		m.fail(os.NewSyscallError("connect", syscall.ETIMEDOUT))
+	case m.timeouts > maxTimeouts:
+		m.fail(os.NewSyscallError("write", syscall.ETIMEDOUT))
 	}
 }
 
