@@ -30,6 +30,7 @@ type finder struct {
 
 	mu     sync.Mutex
 	status discovery.Status
+	tried  time.Time     // the end of the last announce, well or not
 	next   time.Time     // zero: now
 	pause  time.Duration // until the next announce, while it is not the usual one
 }
@@ -50,7 +51,7 @@ func (f *finder) Completed() { f.sooner() }
 func (f *finder) sooner() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if at := f.status.Last.Add(shortest); at.Before(f.next) {
+	if at := f.tried.Add(shortest); at.Before(f.next) {
 		f.next = at
 		f.status.Next = at
 	}
@@ -119,6 +120,7 @@ func (f *finder) settle(o outcome, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
+	f.tried = now
 	s := &f.status
 	s.Working, s.Message = err == nil && o.nodes > 0, ""
 	switch {

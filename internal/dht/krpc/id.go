@@ -67,12 +67,21 @@ func prefix21(addr netip.Addr, r byte) uint32 {
 		ip := addr.As4()
 		n := binary.BigEndian.Uint32(ip[:])&0x030f3fff | uint32(r&7)<<29
 		binary.BigEndian.PutUint32(ip[:], n)
-		return crc32.Checksum(ip[:], castagnoli)
+		return checksum(ip[:])
 	}
 	ip := addr.As16()
 	n := binary.BigEndian.Uint64(ip[:])&0x0103070f1f3f7fff | uint64(r&7)<<61
 	binary.BigEndian.PutUint64(ip[:], n)
-	return crc32.Checksum(ip[:8], castagnoli)
+	return checksum(ip[:8])
+}
+
+// checksum is crc32.Checksum of a few bytes, which do not move to the heap for it.
+func checksum(b []byte) uint32 {
+	crc := ^uint32(0)
+	for _, x := range b {
+		crc = castagnoli[byte(crc)^x] ^ crc>>8
+	}
+	return ^crc
 }
 
 // SecureID returns a random one of the ids that a node at an address may have (BEP 42).

@@ -293,6 +293,30 @@ func TestCrowdNewcomers(t *testing.T) {
 	}
 }
 
+// Of all that the one known node names, only the farthest is there; it leads to the others.
+func TestWhoNamesTheDeadIsAskedForTheRest(t *testing.T) {
+	c := newCrowd(8)
+	asker, known, alive, holder := c.add(true, false), c.add(true, false), c.add(true, false), c.add(true, false)
+	key := krpc.RandomID(alive.self, 4, c.rand)
+	known.table.answered(c.now, krpc.Node{ID: alive.self, Addr: alive.addr}, 0)
+	for known.table.Len() < K {
+		dead := krpc.Node{Addr: c.freeAddr()}
+		if dead.ID = krpc.SecureID(dead.Addr.Addr(), c.rand); krpc.Closer(key, dead.ID, alive.self) {
+			known.table.answered(c.now, dead, 0)
+		}
+	}
+	alive.table.answered(c.now, krpc.Node{ID: holder.self, Addr: holder.addr}, 0)
+	s := swarm{key, c.freeAddr()}
+	holder.store.add(c.now, holder.self, key, s.peer, false, c.rand)
+	asker.table.answered(c.now, krpc.Node{ID: known.self, Addr: known.addr}, 0)
+	o := &outcome{}
+	c.look(asker, s, o)
+	c.run(30 * time.Second)
+	if o.found != 1 || o.n != 1 {
+		t.Errorf("%v", o)
+	}
+}
+
 func TestCrowdsAreTheSameForOneSeed(t *testing.T) {
 	run := func(seed uint64) string {
 		c := network(seed, 300, 0.2)

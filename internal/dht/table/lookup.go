@@ -41,6 +41,7 @@ type Lookup struct {
 	late       int           // slow ones
 	writing    int
 	result     Result
+	credulous  bool // too few answer to be choosy
 	ended      bool
 }
 
@@ -244,6 +245,9 @@ func (l *Lookup) known(n krpc.Node) bool {
 
 // trusted reports whether a candidate may be asked: one of those who named it has not named too many that do not answer.
 func (l *Lookup) trusted(x *candidate) bool {
+	if l.credulous {
+		return true
+	}
 	for _, i := range x.by {
 		if i < 0 {
 			continue
@@ -316,8 +320,12 @@ func (l *Lookup) step(c *Core, now time.Duration) {
 			open++
 		}
 	})
+	few := l.result.Answered < K
 	switch {
-	case open > 0, l.late > 0 && l.result.Answered < K:
+	case open > 0, l.late > 0 && few:
+	case few && !l.credulous:
+		l.credulous = true
+		l.step(c, now)
 	case l.result.Answered > 0, now >= l.until:
 		l.finish(c, now)
 	}

@@ -395,3 +395,27 @@ func BenchmarkQueries(b *testing.B) {
 	}
 	b.ReportMetric(float64(answers)/b.Elapsed().Seconds(), "answers/s")
 }
+
+func TestAnsweringAllocatesNothing(t *testing.T) {
+	n := newAsked(t, Config{})
+	n.populate(100)
+	var queries [][]byte
+	for _, m := range []krpc.Message{{Method: krpc.Ping}, {Method: krpc.FindNode, Target: keyX}, {Method: krpc.GetPeers, Target: keyX}} {
+		m.Kind, m.TID, m.ID = krpc.Query, []byte("tt"), krpc.SecureID(alice.Addr(), n.cfg.Rand)
+		queries = append(queries, m.Append(nil))
+	}
+	answers := 0
+	if allocs := testing.AllocsPerRun(100, func() {
+		n.now += time.Second
+		for _, q := range queries {
+			n.Receive(n.now, q, alice, &n.out)
+		}
+		answers += n.out.Len()
+		n.out.Reset()
+	}); allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	if answers < 300 {
+		t.Errorf("%d answers", answers)
+	}
+}
