@@ -313,7 +313,7 @@ func (l *line) release() {
 	}
 	for i, w := range l.held.wants[:l.held.asked] {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-		l.held.close(ctx, w, l.held.grants[i]) //nolint:errcheck // nobody is left who could do anything about it
+		_ = l.held.close(ctx, w, l.held.grants[i]) // nobody is left who could do anything about it
 		cancel()
 	}
 	l.mapper.set(l.six, Side{})

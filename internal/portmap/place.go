@@ -42,7 +42,7 @@ func (p *place) exchange(ctx context.Context, port uint16, request []byte, take 
 		return err
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	b := make([]byte, maxReply)
 	for wait := firstTry; ctx.Err() == nil; wait *= 2 {

@@ -197,6 +197,29 @@ func TestNobody(t *testing.T) {
 	})
 }
 
+// TestSlow: a gateway that takes its time is waited for, one that takes too long is given up, and neither keeps Close.
+func TestSlow(t *testing.T) {
+	for _, c := range []struct {
+		delay time.Duration
+		open  bool
+	}{{300 * time.Millisecond, true}, {time.Second, true}, {10 * time.Second, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHome(t)
+			h.serve(&server{pmp: true, delay: c.delay})
+			m := h.start()
+			time.Sleep(2 * time.Minute)
+			if s := m.Status().IPv4; s.Open() != c.open || !c.open && s.Problem == "" {
+				t.Errorf("%v: %+v", c.delay, s)
+			}
+			start := time.Now()
+			m.Close()
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("%v: Close took %v", c.delay, took)
+			}
+		})
+	}
+}
+
 // TestSilentAtClose: a gateway that has gone does not keep Close.
 func TestSilentAtClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
