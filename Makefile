@@ -3,12 +3,13 @@
 
 GO       ?= go
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := gcc libc6-dev transmission-daemon transmission-cli aria2 python3-libtorrent opentracker nginx-light mktorrent miniupnpd-nftables nftables iproute2 ca-certificates
+PACKAGES := gcc libc6-dev transmission-daemon transmission-cli aria2 python3-libtorrent opentracker nginx-light mktorrent miniupnpd-nftables nftables iproute2 tor \
+            dante-server tinyproxy ca-certificates
 RIVALS   := rtorrent python3-libtorrent mktorrent iproute2
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 
-.PHONY: help build test deps bench-deps check cross lint unit interop demo-no-centre fuzz bench clean
+.PHONY: help build test deps bench-deps check cross lint unit interop leak-matrix demo-no-centre fuzz bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -59,6 +60,10 @@ interop: ## transfers with real clients, in a network namespace of their own (ro
 	grep -E '^ *--- |^(ok|FAIL|panic)' ../bin/interop.log | grep -v -e '^ .*--- PASS'; \
 	if [ $$s != 0 ]; then tail -150 ../bin/interop.log; fi; \
 	echo "interop tests skipped: $$(grep -c -e '--- SKIP' ../bin/interop.log)"; exit $$s
+
+leak-matrix: deps ## every case of the leak matrix 20 times: no packet goes round a route (root, 15 minutes)
+	@mkdir -p bin && $(GO) test -c -o bin/interop.test ./interop
+	cd interop && $(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$$GOFLAGS" LEAK_RUNS=20 ../bin/interop.test -test.run '^TestLeakMatrix$$' -test.v -test.timeout 40m
 
 demo-no-centre: deps build ## find and fetch with no centre at all, after half of the nodes are gone (root)
 	$(SUDO) env PATH="$$PATH" interop/no-centre.sh bin/shoal

@@ -71,6 +71,9 @@ func (b *bench) measure() error {
 	pair := func(k *content) func(client, int) (values, error) {
 		return func(c client, _ int) (values, error) { return b.transfer(c, c, *k, 1) }
 	}
+	with := func(flag string) func(client, int) (values, error) {
+		return func(c client, _ int) (values, error) { return b.transfer(c, c, b.big, 1, flag) }
+	}
 	swarm := func(c client, _ int) (values, error) { return b.transfer(c, c, b.mid, b.Leechers) }
 	tests := []test{
 		{"flash", []int{8}, b.flash},
@@ -78,6 +81,8 @@ func (b *bench) measure() error {
 		{"first", []int{16}, b.firstByte},
 		{"pair", []int{1, 2, 3, 11}, func() error { return b.interleave("pair", pair(&b.big)) }},
 		{"files", []int{4}, func() error { return b.interleave("files", pair(&b.files)) }},
+		{"rc4", []int{17}, func() error { return b.interleave("rc4", with("--mse")) }},
+		{"utp", []int{18}, func() error { return b.interleave("utp", with("--utp")) }},
 		{"v2", []int{5}, func() error { return b.interleave("v2", pair(&b.v2)) }},
 		{"cross", []int{6}, b.cross},
 		{"swarm", []int{7}, func() error { return b.interleave("swarm", swarm) }},

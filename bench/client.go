@@ -52,7 +52,7 @@ func (b *bench) find() error {
 		}
 	}
 	b.have(client{
-		name: "shoal", tests: "pair files v2 swarm check create torrents",
+		name: "shoal", tests: "pair rc4 utp files v2 swarm check create torrents",
 		start: lineProtocol(swarmpeer),
 		create: func(path, out string, pieceLog int) []string {
 			return []string{b.shoal, "create", path, "-o", out, "--v1", "-q", "--piece-size", strconv.Itoa(1 << pieceLog)}
@@ -63,11 +63,11 @@ func (b *bench) find() error {
 		if err := os.WriteFile(script, []byte(libtorrentPeer), 0o644); err != nil {
 			return err
 		}
-		b.have(client{name: "libtorrent", tests: "pair files v2 swarm check torrents", start: lineProtocol("/usr/bin/python3", script)}, v)
+		b.have(client{name: "libtorrent", tests: "pair rc4 utp files v2 swarm check torrents", start: lineProtocol("/usr/bin/python3", script)}, v)
 	}
 	if v := output("rtorrent", "-h"); v != "" {
 		_, v, _ = strings.Cut(strings.TrimSuffix(v, "."), "version ")
-		b.have(client{name: "rtorrent", tests: "pair files swarm", start: b.rtorrent}, v)
+		b.have(client{name: "rtorrent", tests: "pair rc4 files swarm", start: b.rtorrent}, v)
 	}
 	if v := output("mktorrent", "-h"); v != "" {
 		b.have(client{

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,7 +34,7 @@ network.xmlrpc.size_limit.set = 16M
 directory.default.set = %[4]s
 dht.mode.set = disable
 protocol.pex.set = no
-protocol.encryption.set = none
+protocol.encryption.set = %[5]s
 trackers.use_udp.set = no
 pieces.memory.max.set = 8192M
 pieces.hash.on_completion.set = no
@@ -55,14 +56,18 @@ type rtorrent struct {
 	lines chan string
 }
 
-func (b *bench) rtorrent(addr, data string, _ ...string) (peer, error) {
+func (b *bench) rtorrent(addr, data string, more ...string) (peer, error) {
+	encryption := "none"
+	if slices.Contains(more, "--mse") {
+		encryption = "allow_incoming,try_outgoing,require,require_RC4"
+	}
 	home, err := os.MkdirTemp(b.dir, "rtorrent-")
 	if err != nil {
 		return nil, err
 	}
 	host, port, _ := strings.Cut(addr, ":")
 	rc := filepath.Join(home, "rc")
-	if err := os.WriteFile(rc, fmt.Appendf(nil, rtorrentConfig, host, port, home, data), 0o644); err != nil {
+	if err := os.WriteFile(rc, fmt.Appendf(nil, rtorrentConfig, host, port, home, data, encryption), 0o644); err != nil {
 		return nil, err
 	}
 	if err := syscall.Mkfifo(filepath.Join(home, "done"), 0o600); err != nil {

@@ -98,5 +98,5 @@ func (f *figure) bar(b *strings.Builder, y int) {
 var shortWork = [...]string{
 	"pair, 2 GiB, wall time", "processor time of the seed", "processor time of the leecher", "pair, 2,000 files, wall time", "pair, v2, wall time",
 	"beside other clients, wall time", "one seed, 8 leechers", "flash crowd in simulation", "hashing", "long fast line", "memory of the leecher",
-	"10,000 idle peers", "20,000 idle torrents", "a block in the swarm", "500 slow leechers", "start of shoal get",
+	"10,000 idle peers", "20,000 idle torrents", "a block in the swarm", "500 slow leechers", "start of shoal get", "pair, RC4", "pair, uTP",
 }

@@ -2,13 +2,16 @@
 import os, select, sys
 import libtorrent as lt
 
-args = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+utp, mse = "--utp" in sys.argv, "--mse" in sys.argv
+argv = [a for a in sys.argv[1:] if a not in ("--utp", "--mse")]
+args = dict(zip(argv[::2], argv[1::2]))
 settings = lt.high_performance_seed()
 settings.update({
     "listen_interfaces": args["--listen"], "outgoing_interfaces": args["--listen"].rsplit(":", 1)[0],
     "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-    "enable_incoming_utp": False, "enable_outgoing_utp": False,
-    "in_enc_policy": 2, "out_enc_policy": 2, "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
+    "enable_incoming_utp": utp, "enable_outgoing_utp": utp, "enable_incoming_tcp": not utp, "enable_outgoing_tcp": not utp,
+    "send_socket_buffer_size": (4 << 20) if utp else 0, "recv_socket_buffer_size": (4 << 20) if utp else 0,
+    "in_enc_policy": 0 if mse else 2, "out_enc_policy": 0 if mse else 2, "allowed_enc_level": 2 if mse else 3, "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
     "aio_threads": 4, "hashing_threads": 2, "max_queued_disk_bytes": 64 << 20, "max_allowed_in_request_queue": 10000,
     "max_out_request_queue": 1500, "suggest_mode": 0, "mmap_file_size_cutoff": 1 << 30, "smooth_connects": False,
 })

@@ -78,8 +78,8 @@ func start() error {
 	}
 	for _, f := range strings.FieldsFunc(*rows, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(f)
-		if err != nil || n < 1 || n > 16 {
-			return fmt.Errorf("-rows %q: rows are numbers from 1 to 16", f)
+		if err != nil || n < 1 || n > 18 {
+			return fmt.Errorf("-rows %q: rows are numbers from 1 to 18", f)
 		}
 		o.rows = append(o.rows, n)
 	}

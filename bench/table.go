@@ -87,6 +87,8 @@ func table(p params, s samples) []row {
 		{Number: 14, Work: "a block's way through the swarm, the worst of 1, 50 and 500 peers"},
 		{Number: 15, Work: fmt.Sprintf("%d leechers on one seed, each limited to 1 MB/s: share of it, over %g s", p.Slow, p.Window)},
 		{Number: 16, Work: "from starting `shoal get MAGNET --peer ADDRESS` to the first payload byte, on loopback"},
+		{Number: 17, Work: "pair, " + size + ", RC4 required on both sides (MSE), wall time: best ÷ shoal"},
+		{Number: 18, Work: "pair, " + size + ", uTP only, wall time: libtorrent ÷ shoal"},
 	}
 	row := func(n int) *row { return &t[n-1] }
 	row(1).add(figure{Unit: "×", Value: best(s, "pair") / wall("pair", "shoal"), Must: 1.35, Aim: 1.9, Note: walls(s, "pair")})
@@ -115,6 +117,8 @@ func table(p params, s samples) []row {
 	row(15).add(figure{Name: "least", Unit: "%", Value: 100 * s.median("slow", "shoal", "least_share"), Must: 95})
 	row(15).add(figure{Name: "mean", Unit: "%", Value: 100 * s.median("slow", "shoal", "mean_share"), Must: 95})
 	row(16).add(figure{Unit: "ms", Value: s.median("first", "shoal", "first_ms"), Must: 60, Aim: 30, AtMost: true})
+	row(17).add(figure{Unit: "×", Value: best(s, "rc4") / wall("rc4", "shoal"), Must: 1.4, Note: walls(s, "rc4")})
+	row(18).add(figure{Unit: "×", Value: wall("utp", "libtorrent") / wall("utp", "shoal"), Must: 1.5, Note: walls(s, "utp")})
 	return t
 }
 

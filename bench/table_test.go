@@ -24,7 +24,7 @@ func walled(test, client string, walls ...float64) (s samples) {
 // sitting has every row measured.
 func sitting() samples {
 	var s samples
-	for _, test := range []string{"pair", "files", "v2", "swarm"} {
+	for _, test := range []string{"pair", "rc4", "utp", "files", "v2", "swarm"} {
 		s = append(s, walled(test, "shoal", 9, 1, 2)...)
 		s = append(s, walled(test, "libtorrent", 3, 4, 5)...)
 		s = append(s, walled(test, "rtorrent", 3, 3, 30)...)
@@ -61,7 +61,7 @@ func TestTable(t *testing.T) {
 		"7 time": "1.50 × aim", "7 copies": "1.10 must", "8 ": "1.17 × must", "9 create": "80.0 % no", "9 check": "95.0 % must", "10 ": "96.0 % aim",
 		"11 ": "64.0 MiB must", "12 memory a peer": "5.00 KiB aim", "12 processor": "2.00 % must", "13 memory a torrent": "5.00 KiB must",
 		"13 first start": "3.00 s must", "13 later starts": "1.00 s must", "13 processor": "2.00 % no", "14 allocations": "0 must",
-		"14 time": "1.50 µs must", "15 least": "94.0 % no", "15 mean": "99.0 % must", "16 ": "12.0 ms aim",
+		"14 time": "1.50 µs must", "15 least": "94.0 % no", "15 mean": "99.0 % must", "16 ": "12.0 ms aim", "17 ": "1.50 × must", "18 ": "2.00 × must",
 	}
 	got, n := map[string]string{}, ""
 	for _, c := range r.cells() {
@@ -82,7 +82,7 @@ func TestTable(t *testing.T) {
 
 func TestTableOfNothing(t *testing.T) {
 	rows := table(full, nil)
-	if len(rows) != 16 || len(shortWork) != 16 {
+	if len(rows) != 18 || len(shortWork) != 18 {
 		t.Fatalf("%d rows, %d names", len(rows), len(shortWork))
 	}
 	for i, r := range rows {
@@ -170,7 +170,7 @@ func TestDrawing(t *testing.T) {
 			}
 		}
 	}
-	if want := 23 + 3; bars != want { // each figure, and the three of the legend
+	if want := 25 + 3; bars != want { // each figure, and the three of the legend
 		t.Errorf("%d bars, want %d", bars, want)
 	}
 	for _, w := range []string{"AMD & <co>", "1.50 ×", "not measured", "10,000 idle peers: processor", "prefers-color-scheme:dark"} {

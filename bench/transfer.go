@@ -28,9 +28,10 @@ func (b *bench) seeder(c client, k content, more ...string) (peer, error) {
 	return p, nil
 }
 
-// transfer has one seed and leechers: seconds from adding the torrent until every piece is verified in the last of them.
-func (b *bench) transfer(from, to client, k content, leechers int) (values, error) {
-	seed, err := b.seeder(from, k)
+// transfer has one seed and leechers, all started with the same flags: seconds from adding the torrent until every piece is verified in the
+// last of them.
+func (b *bench) transfer(from, to client, k content, leechers int, more ...string) (values, error) {
+	seed, err := b.seeder(from, k, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func (b *bench) transfer(from, to client, k content, leechers int) (values, erro
 			return nil, err
 		}
 		addr := leechAddr(i)
-		p, err := to.start(addr, dir)
+		p, err := to.start(addr, dir, more...)
 		if err != nil {
 			return nil, err
 		}

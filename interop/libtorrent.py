@@ -1,6 +1,6 @@
 """A libtorrent peer that is driven over standard input and output.
 
-Arguments: IP:PORT and a JSON object of options: utp (uTP only, else TCP only), rc4 (MSE only, else none).
+Arguments: IP:PORT and a JSON object of options: utp (uTP only, else TCP only), rc4 (MSE only, else none), dht (nodes to begin with, else none).
 Each line of input is a JSON object whose "do" names one of the functions below and whose other members are its
 arguments; each is answered by one line with its result, or {"error": "..."}.
 """
@@ -15,16 +15,21 @@ import libtorrent as lt
 class Peer:
     def __init__(self, listen, options):
         utp, rc4 = options.get("utp", False), options.get("rc4", False)
+        self.dht = options.get("dht") or []
         policy = 0 if rc4 else 2  # forced, disabled
         self.session = lt.session({
             "listen_interfaces": listen, "outgoing_interfaces": listen.rsplit(":", 1)[0],
-            "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+            "enable_dht": bool(self.dht), "dht_bootstrap_nodes": "", "dht_restrict_routing_ips": False,
+            "dht_restrict_search_ips": False, "dht_block_ratelimit": 1000, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
             "enable_incoming_utp": utp, "enable_outgoing_utp": utp, "enable_incoming_tcp": not utp, "enable_outgoing_tcp": not utp,
             "in_enc_policy": policy, "out_enc_policy": policy, "allowed_enc_level": 2 if rc4 else 3,
             "allow_multiple_connections_per_ip": True, "min_reconnect_time": 1, "ssrf_mitigation": False,
-            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": lt.alert.category_t.error_notification | lt.alert.category_t.storage_notification,
+            "mmap_file_size_cutoff": 1000000, "close_file_interval": 1, "alert_mask": (lt.alert.category_t.dht_notification if self.dht else 0) | lt.alert.category_t.error_notification | lt.alert.category_t.storage_notification,
         })
         self.flushed = False
+        for node in self.dht:
+            ip, port = node.rsplit(":", 1)
+            self.session.add_dht_node((ip, int(port)))
 
     def create(self, path, out, version, piece, trackers, webseeds):
         files = lt.file_storage()
@@ -54,7 +59,9 @@ class Peer:
             params.ti = lt.torrent_info(link)
         params.save_path = dir
         params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
-        params.flags |= lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+        params.flags |= lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+        if not self.dht:
+            params.flags |= lt.torrent_flags.disable_dht
         self.handle = self.session.add_torrent(params)
         return {}
 
@@ -72,6 +79,34 @@ class Peer:
             self.session.wait_for_alert(500)
             self.flushed = any(isinstance(a, lt.cache_flushed_alert) for a in self.session.pop_alerts())
         return self.flushed
+
+    def put(self, value):
+        return {"target": str(self.session.dht_put_immutable_item(value))}
+
+    def put_mutable(self, private, public, value, salt):
+        self.session.dht_put_mutable_item(bytes.fromhex(private), bytes.fromhex(public), value, salt)
+        return {}
+
+    def get(self, target):
+        self.session.dht_get_immutable_item(lt.sha1_hash(bytes.fromhex(target)))
+        return self.item(lt.dht_immutable_item_alert)
+
+    def get_mutable(self, public, salt):
+        self.session.dht_get_mutable_item(bytes.fromhex(public), salt)
+        return self.item(lt.dht_mutable_item_alert)
+
+    def item(self, kind):
+        """Waits for an item that was asked for."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            self.session.wait_for_alert(500)
+            for a in self.session.pop_alerts():
+                if isinstance(a, kind):
+                    try:
+                        return {"value": a.item["value"].decode()}
+                    except RuntimeError:  # nobody has it
+                        return {}
+        return {}
 
     def state(self):
         s = self.handle.status()

@@ -21,6 +21,8 @@ var libtorrentScript []byte
 type options struct {
 	UTP bool `json:"utp"` // over uTP (only, where the client can), else over TCP
 	RC4 bool `json:"rc4"` // MSE with RC4 only, else as little as the client can
+	// DHT is the nodes to begin with, as IP:PORT; without any, the client does without the DHT.
+	DHT []string `json:"dht"`
 }
 
 // libtorrent is a Python script on libtorrent's binding. It also makes torrents of all versions.

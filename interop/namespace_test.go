@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"math/bits"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"shoal/internal/netx"
 )
 
 // aloneEnv names the test for which the test binary has been started once more, in a namespace that no other test uses.
@@ -33,7 +36,7 @@ func alone(t *testing.T) bool {
 		return true
 	}
 	t.Parallel()
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=40m")
 	cmd.Env = append(os.Environ(), aloneEnv+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
@@ -70,16 +73,65 @@ func newNamespace(t *testing.T) *namespace {
 // do runs f inside the namespace. Sockets that f opens, by addresses and not names, stay there.
 func (n *namespace) do(t *testing.T, f func() error) {
 	t.Helper()
+	must(t, n.try(f))
+}
+
+// try is do for other goroutines than the test's.
+func (n *namespace) try(f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		// The thread goes back rather than end: processes that were started on it would end with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		own, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer own.Close()
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- err
 			return
 		}
-		done <- f()
+		err = f()
+		if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
+			panic(back)
+		}
+		done <- err
 	}()
-	must(t, <-done)
+	return <-done
+}
+
+// farHost is the network of the machine as which another namespace acts. It takes addresses only.
+type farHost struct {
+	*netx.Host
+	n *namespace
+}
+
+func (n *namespace) host() netx.Network { return &farHost{netx.NewHost(netx.Options{}), n} }
+
+func (h *farHost) Dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
+	err = h.n.try(func() (err error) {
+		c, err = h.Host.Dial(ctx, network, addr)
+		return err
+	})
+	return c, err
+}
+
+func (h *farHost) Listen(ctx context.Context, network, addr string) (l net.Listener, err error) {
+	err = h.n.try(func() (err error) {
+		l, err = h.Host.Listen(ctx, network, addr)
+		return err
+	})
+	return l, err
+}
+
+func (h *farHost) ListenPacket(ctx context.Context, network, addr string) (c net.PacketConn, err error) {
+	err = h.n.try(func() (err error) {
+		c, err = h.Host.ListenPacket(ctx, network, addr)
+		return err
+	})
+	return c, err
 }
 
 // ip runs lines of ip's batch language inside the namespace.
@@ -102,7 +154,7 @@ func runIP(t *testing.T, cmd *exec.Cmd, lines []string) {
 	}
 }
 
-// capture counts what leaves by an interface of the test's own namespace.
+// capture counts what leaves by an interface of the test's own namespace, but for ARP, by which the kernel keeps its neighbours known.
 type capture struct {
 	socket int
 
@@ -128,7 +180,8 @@ func watch(t *testing.T, device string) *capture {
 		b := make([]byte, 2000)
 		for {
 			n, from, err := unix.Recvfrom(c.socket, b, 0)
-			if l, ok := from.(*unix.SockaddrLinklayer); err == nil && ok && l.Pkttype == unix.PACKET_OUTGOING {
+			l, ok := from.(*unix.SockaddrLinklayer)
+			if err == nil && ok && l.Pkttype == unix.PACKET_OUTGOING && l.Protocol != bits.ReverseBytes16(unix.ETH_P_ARP) {
 				c.note(b[:n])
 			}
 			select {
@@ -157,6 +210,10 @@ func (c *capture) note(b []byte) {
 			c.answers++
 			return
 		}
+	}
+	if len(b) >= 40 && b[0]>>4 == 6 && (b[6] == unix.IPPROTO_ICMPV6 || b[6] == 0) {
+		c.answers++ // looking for neighbours and routers
+		return
 	}
 	c.packets = append(c.packets, fmt.Sprintf("% x", b))
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # The promise, shown: files are found and fetched with no tracker, no name server and no web site anywhere, after the node by which
-# everybody came in is gone, and then half of the others. Six hosts in network namespaces of their own, on one bridge that leads nowhere
-# else: five of shoal, one of Transmission. Needs root; run it with `make demo-no-centre`.
+# everybody came in is gone, and then half of the others. Hosts in network namespaces of their own, on one bridge that leads nowhere else:
+# five of shoal and one of Transmission that have to do with the file, and eight bystanders, for Transmission takes part in no DHT of
+# less than nine nodes. Needs root; run it with `make demo-no-centre`.
 set -euo pipefail
 shoal=${1:?usage: no-centre.sh PATH-OF-SHOAL}
 size=${SIZE:-16777216} # bytes of the file
@@ -16,7 +17,7 @@ fail() { say "FAILED: $*"; tail -n 5 "$work"/*.log >&2 || true; exit 1; }
 clean() {
 	for p in "${pids[@]}"; do kill -9 "$p" 2>/dev/null || true; done
 	wait 2>/dev/null || true
-	for i in 1 2 3 4 5 6; do ip netns del "$run-$i" 2>/dev/null || true; done
+	for i in {1..14}; do ip netns del "$run-$i" 2>/dev/null || true; done
 	ip netns del "$run-hub" 2>/dev/null || true
 	rm -rf "$work"
 }
@@ -72,13 +73,17 @@ gone() {
 ip netns add "$run-hub"
 ip -n "$run-hub" link add br0 type bridge
 ip -n "$run-hub" link set br0 up
-for i in 1 2 3 4 5 6; do host $i; done
+for i in {1..14}; do host "$i"; done
 head -c "$size" /dev/urandom >"$work/file"
 head -c 20000 /dev/urandom >"$work/1/hello"
 mkdir "$work/2/talk" && cp "$work/file" "$work/2/talk/file"
 
 node 1 share --v1 "$work/1/hello" -o "$work/hello.torrent"
 until_ 10 "host 1 is there; the others enter by it" grep -q 'peers reach you' "$work/1.log"
+for i in {7..14}; do
+	head -c 20000 /dev/urandom >"$work/$i/other"
+	node "$i" share --v1 "$work/$i/other" --dht-node 10.88.0.1:6881
+done
 node 2 share --v1 "$work/2/talk" -o "$work/talk.torrent" --dht-node 10.88.0.1:6881
 until_ 10 "host 2 shares a file" grep -q 'peers reach you' "$work/2.log"
 hash=$("$shoal" show "$work/talk.torrent" --json | grep -o '"infohash_v1":"[0-9a-f]*"' | cut -d'"' -f4)
@@ -111,6 +116,7 @@ until_ 180 "Transmission has the file" cmp "$work/file" "$work/6/out/talk/file"
 gone 1 "the one by which all came in"
 gone 2 "who shared the file first"
 gone 3 "one of those who had it"
+for i in {7..10}; do gone "$i" "a bystander"; done
 
 node 5 get "$link" -o "$work/5/out"
 until_ 120 "host 5 is back, knows nobody but those it met before, and has the file" cmp "$work/file" "$work/5/out/talk/file"

@@ -3,16 +3,20 @@
 package interop
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"shoal/internal/bencode"
 )
 
-// transmission is Transmission's daemon. It finds peers through trackers only, and takes incoming connections.
+// transmission is Transmission's daemon. It finds peers through trackers and the DHT only, and takes incoming connections.
 type transmission struct {
 	*process
 	ip, rpc, session string
@@ -29,13 +33,16 @@ func startTransmission(t *testing.T, o options) client {
 	}
 	settings, err := json.Marshal(map[string]any{
 		"bind-address-ipv4": ip, "peer-port": peerPort, "port-forwarding-enabled": false, "encryption": encryption,
-		"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": o.UTP, "preallocation": 0,
+		"dht-enabled": len(o.DHT) > 0, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": o.UTP, "preallocation": 0,
 		"rpc-enabled": true, "rpc-bind-address": ip, "rpc-port": port, "rpc-authentication-required": false,
 		"rpc-whitelist-enabled": false, "rpc-host-whitelist-enabled": false, "rename-partial-files": false,
 		"download-queue-enabled": false, "seed-queue-enabled": false, "start-added-torrents": true, "trash-original-torrent-files": false,
 	})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(home, "settings.json"), settings, 0o644))
+	if len(o.DHT) > 0 {
+		must(t, os.WriteFile(filepath.Join(home, "dht.dat"), knownNodes(t, o.DHT), 0o644))
+	}
 	c := &transmission{ip: ip, rpc: fmt.Sprintf("http://%s:%d/transmission/rpc", ip, port)}
 	c.process = start(t, "transmission", home, false, path, "-f", "-g", home, "--log-error")
 	waitFor(t, "Transmission's RPC", c.process, func() (bool, error) {
@@ -43,6 +50,18 @@ func startTransmission(t *testing.T, o options) client {
 		return err == nil, err
 	})
 	return c
+}
+
+// knownNodes returns the file in which Transmission keeps the nodes that it knew when it ended.
+func knownNodes(t *testing.T, addrs []string) []byte {
+	t.Helper()
+	var compact []byte
+	for _, a := range addrs {
+		addr, err := netip.ParseAddrPort(a)
+		must(t, err)
+		compact = binary.BigEndian.AppendUint16(append(compact, addr.Addr().AsSlice()...), addr.Port())
+	}
+	return bencode.Append(nil, map[string]any{"id": "transmission's id 20", "nodes": compact})
 }
 
 // call makes one RPC. The first answer of a session only tells the session's id.

@@ -53,7 +53,7 @@ func (f *networkFlags) add(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.listen, "listen", "", "address and port for peers, such as 192.0.2.7:6881 or :0; default: the first free port from 6881 on every address")
 	fl.StringArrayVar(&f.peers, "peer", nil, "a peer to connect to, HOST:PORT; may be repeated")
-	fl.BoolVar(&f.isolated, "isolated", false, "contact nothing public: only the trackers, peers and DHT nodes named and those they name; no router, no local discovery, no port mapping")
+	fl.BoolVar(&f.isolated, "isolated", false, "begin with nothing but the trackers, peers and DHT nodes named: ask no public DHT router, look for nobody on the local network, open no port at the router")
 	fl.BoolVar(&f.noTracker, "no-tracker", false, "ask no tracker")
 	fl.BoolVar(&f.allTracker, "all-trackers", false, "announce to every tracker at once instead of tier by tier (BEP 12)")
 	fl.Var(&f.down, "limit-down", "most to download a second, such as 500k or 2MB")
@@ -205,6 +205,7 @@ func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error)
 		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree,
 		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
 		Encryption: road.Encryption(f.encryption), NoUTP: f.noUTP, DHT: f.dht(state), Filter: filter, Anonymous: f.anonymous, Isolated: f.isolated,
+		LSD: !f.noLocal && !f.isolated, PortMap: !f.noPortMap && !f.isolated,
 	}
 	listens := []string{f.listen}
 	if f.listen == "" {

@@ -120,7 +120,7 @@ func (a *app) link(t *metainfo.Torrent, s *session.Session, out string) {
 		}
 	}
 	a.say("peers reach you at port %d; Ctrl-C stops", s.Port())
-	if len(t.Announce) == 0 && len(peers) == 0 {
+	if len(t.Announce) == 0 && len(peers) == 0 && (s.DHT() == nil || t.Info.Private) {
 		a.say("no tracker is named: tell others your address, for: shoal get LINK --peer YOUR-ADDRESS:%d", s.Port())
 	}
 }

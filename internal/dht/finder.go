@@ -91,17 +91,20 @@ func (f *finder) Announce(ctx context.Context, t discovery.Torrent, found func([
 			return l
 		})
 	}
-	peers := 0
+	peers, others := 0, 0
 	results, err := s.run(ctx, func(addrs []netip.AddrPort) {
 		batch := make([]discovery.Peer, len(addrs))
 		for i, a := range addrs {
 			batch[i] = discovery.Peer{Addr: a, Source: discovery.DHT}
+			if a.Port() != port {
+				others++ // what has our port may be ourselves
+			}
 		}
 		peers += len(batch)
 		found(batch)
 	})
 	nodes, written := answered(results)
-	f.settle(outcome{nodes: nodes, peers: peers, stored: port == 0 || written >= enoughNodes, hungry: peers == 0 && !seed}, err)
+	f.settle(outcome{nodes: nodes, peers: peers, stored: port == 0 || written >= enoughNodes, hungry: peers <= 1 && others == 0 && !seed}, err)
 }
 
 // outcome is what an announce came to.

@@ -20,6 +20,7 @@ var (
 	ErrNotFound = errors.New("the DHT has no such item")
 	ErrOutdated = errors.New("the DHT has a newer item")
 	ErrCAS      = errors.New("the item was changed by someone else")
+	errRefused  = errors.New("no DHT node took the item")
 )
 
 const (
@@ -88,8 +89,10 @@ func (n *Node) GetImmutable(ctx context.Context, target ident.V1) ([]byte, error
 func (n *Node) GetMutable(ctx context.Context, key ed25519.PublicKey, salt []byte) (Item, error) {
 	best := Item{Seq: -1}
 	err := n.get(ctx, krpc.Mutable(key, salt), func(m *krpc.Message) {
-		i := Item{Value: m.Value, Key: key, Salt: salt, Seq: m.Seq, Sig: m.Sig}
-		if m.HasSeq && m.Seq > best.Seq && bytes.Equal(m.Key, key) && i.Valid() {
+		if m.Seq <= best.Seq {
+			return
+		}
+		if i, ok := mutable(m, key, salt); ok {
 			i.Value, i.Sig = bytes.Clone(m.Value), bytes.Clone(m.Sig)
 			best = i
 		}
@@ -126,32 +129,60 @@ func (n *Node) PutImmutable(ctx context.Context, value []byte) (target ident.V1,
 		return target, 0, err
 	}
 	id := krpc.Immutable(value)
-	copies, err = n.put(ctx, id, func(m *krpc.Message, _ int64) bool {
+	copies, err = n.put(ctx, id, nil, func(m *krpc.Message, _ int64) bool {
 		m.Value = value
 		return true
 	})
 	return ident.V1(id), copies, err
 }
 
-// PutMutable stores an item and returns at how many nodes it is now. With cas not negative, nodes that hold an item refuse unless its
-// number is cas: then the error is ErrCAS, if nobody took the item. It is ErrOutdated if nodes hold a newer one and none took this. Nodes
-// forget it after two hours.
+// PutMutable stores an item and returns at how many nodes it is now. Nothing is stored if an item with a higher number is found, which is
+// ErrOutdated, or, with cas not negative, if the newest that is found has another number than cas, which is ErrCAS. Nodes forget the item
+// after two hours.
 func (n *Node) PutMutable(ctx context.Context, i Item, cas int64) (copies int, err error) {
 	if !i.Valid() {
 		return 0, errors.New("the item is out of bounds, or its signature is not right")
 	}
-	return n.put(ctx, krpc.ID(i.Target()), func(m *krpc.Message, held int64) bool {
+	newest := int64(-1)
+	look := func(m *krpc.Message, _ netip.AddrPort) {
+		if other, ok := mutable(m, i.Key, i.Salt); ok {
+			newest = max(newest, other.Seq)
+		}
+	}
+	check := func() error {
+		switch {
+		case cas >= 0 && newest >= 0 && newest != cas:
+			return ErrCAS
+		case newest > i.Seq:
+			return ErrOutdated
+		}
+		return nil
+	}
+	copies, err = n.put(ctx, krpc.ID(i.Target()), look, func(m *krpc.Message, held int64) bool {
 		m.Value, m.Key, m.Salt, m.HasSeq, m.Seq, m.Sig = i.Value, i.Key, i.Salt, true, i.Seq, i.Sig
 		m.HasCAS, m.CAS = cas >= 0 && held >= 0, cas
-		return true
+		return check() == nil
 	})
+	if errors.Is(err, errRefused) {
+		if refused := check(); refused != nil {
+			err = refused
+		}
+	}
+	return copies, err
 }
 
-func (n *Node) put(ctx context.Context, target krpc.ID, fill func(m *krpc.Message, held int64) bool) (copies int, err error) {
+// mutable returns the item of a message, if it is one of that key and salt and signed. Its slices are those of the message.
+func mutable(m *krpc.Message, key ed25519.PublicKey, salt []byte) (Item, bool) {
+	i := Item{Value: m.Value, Key: key, Salt: salt, Seq: m.Seq, Sig: m.Sig}
+	return i, m.HasSeq && bytes.Equal(m.Key, key) && i.Valid()
+}
+
+// put looks up the nodes for a target and has those store what fill says, which is called after look has seen all their answers.
+func (n *Node) put(ctx context.Context, target krpc.ID, look func(*krpc.Message, netip.AddrPort), fill func(m *krpc.Message, held int64) bool) (copies int, err error) {
 	s := n.newSearch()
 	s.add(func(*table.Core) *table.Lookup {
 		return &table.Lookup{
-			Target: target, Ask: krpc.Message{Method: krpc.Get},
+			Target: target, Ask: krpc.Message{Method: krpc.Get}, Answer: look,
 			Write: func(m *krpc.Message, held int64) bool {
 				m.Method = krpc.Put
 				return fill(m, held)
@@ -179,7 +210,7 @@ func (n *Node) put(ctx context.Context, target krpc.ID, fill func(m *krpc.Messag
 	case krpc.SeqLessThanHeld:
 		return 0, ErrOutdated
 	}
-	return 0, fmt.Errorf("no DHT node took the item (code %d)", code)
+	return 0, fmt.Errorf("%w (code %d)", errRefused, code)
 }
 
 // Republish stores an item now and again every hour, as BEP 44 asks, until the context is done, whose error it then returns, or until the

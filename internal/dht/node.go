@@ -23,7 +23,7 @@ var ErrClosed = errors.New("the DHT node is closed")
 
 const (
 	savePeriod  = 10 * time.Minute
-	maxLookups  = 24               // look-ups under way; others wait
+	maxLookups  = 10               // searches under way; others wait: home routers bear only so many new flows
 	routersTime = 30 * time.Second // for Config.Bootstrap
 	maxRouters  = 32               // addresses taken from it at once
 )

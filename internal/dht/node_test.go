@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,23 +21,24 @@ const port = 6881
 
 // world is nodes on a simulated network.
 type world struct {
-	t   *testing.T
-	net *simnet.Net
-	n   int
+	t    *testing.T
+	net  *simnet.Net
+	link simnet.Link // of every host
+	n    int
 }
 
-func newWorld(t *testing.T, seed uint64) *world { return &world{t: t, net: simnet.New(seed)} }
+func newWorld(t *testing.T, seed uint64) *world {
+	return &world{t: t, net: simnet.New(seed), link: simnet.Link{Latency: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}}
+}
 
-// member is one node and its socket.
+// member is one node and its sockets.
 type member struct {
 	*Node
-	addr netip.AddrPort
-	host *simnet.Host
-	conn net.PacketConn
-	wg   sync.WaitGroup
+	addr, addr6 netip.AddrPort
+	host, six   *simnet.Host
+	conns       []net.PacketConn
+	wg          sync.WaitGroup
 }
-
-var link = simnet.Link{Latency: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}
 
 func (w *world) addr() netip.Addr {
 	w.n++
@@ -45,47 +47,71 @@ func (w *world) addr() netip.Addr {
 
 // join starts a node that is told of others.
 func (w *world) join(cfg Config, know ...*member) *member {
-	return w.start(w.net.Host(w.addr(), link), cfg, know...)
+	return w.start(w.net.Host(w.addr(), w.link), cfg, know...)
 }
 
 func (w *world) start(h *simnet.Host, cfg Config, know ...*member) *member {
 	w.t.Helper()
-	conn, err := h.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	m := &member{host: h, conn: conn, addr: netip.AddrPortFrom(h.Addr(), port)}
-	udp := conn.(interface {
-		ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error)
-		WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
-	})
-	cfg.IPv4, cfg.IPv6 = h.Addr().Is4(), h.Addr().Is6()
-	cfg.Send = func(b []byte, to netip.AddrPort) error {
-		_, err := udp.WriteToUDPAddrPort(b, to)
-		return err
-	}
-	if m.Node, err = New(cfg); err != nil {
-		w.t.Fatal(err)
-	}
-	m.wg.Go(func() {
-		b := make([]byte, 2048)
-		for {
-			n, from, err := udp.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			m.Receive(b[:n], from)
-		}
-	})
+	m := w.open(cfg, []*simnet.Host{h})
 	for _, k := range know {
 		m.AddNode(k.addr)
 	}
 	return m
 }
 
+// packetConn is what simnet's packet sockets can do beyond net.PacketConn.
+type packetConn interface {
+	net.PacketConn
+	ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
+}
+
+// open starts a node with a socket on each host.
+func (w *world) open(cfg Config, hosts []*simnet.Host) *member {
+	w.t.Helper()
+	m := &member{host: hosts[0]}
+	byFamily := map[bool]packetConn{}
+	for _, h := range hosts {
+		conn, err := h.ListenPacket(context.Background(), "udp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		m.conns = append(m.conns, conn)
+		byFamily[h.Addr().Is6()] = conn.(packetConn)
+		if addr := netip.AddrPortFrom(h.Addr(), port); h.Addr().Is6() {
+			cfg.IPv6, m.addr6 = true, addr
+		} else {
+			cfg.IPv4, m.addr = true, addr
+		}
+	}
+	cfg.Send = func(b []byte, to netip.AddrPort) error {
+		_, err := byFamily[to.Addr().Is6()].WriteToUDPAddrPort(b, to)
+		return err
+	}
+	var err error
+	if m.Node, err = New(cfg); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, conn := range byFamily {
+		m.wg.Go(func() {
+			b := make([]byte, 2048)
+			for {
+				n, from, err := conn.ReadFromUDPAddrPort(b)
+				if err != nil {
+					return
+				}
+				m.Receive(b[:n], from)
+			}
+		})
+	}
+	return m
+}
+
 func (m *member) stop() error {
 	err := m.Close()
-	m.conn.Close()
+	for _, c := range m.conns {
+		c.Close()
+	}
 	m.wg.Wait()
 	return err
 }
@@ -169,17 +195,17 @@ func TestRestartNeedsNoRouter(t *testing.T) {
 		all := w.network(30)
 		defer func() { stopAll(all) }()
 		state := filepath.Join(t.TempDir(), "dht")
-		host := w.net.Host(w.addr(), link)
-		asked := 0
+		host := w.net.Host(w.addr(), w.link)
+		var asked atomic.Int32
 		cfg := Config{State: state, Bootstrap: func(context.Context) []netip.AddrPort {
-			asked++
+			asked.Add(1)
 			return []netip.AddrPort{all[0].addr}
 		}}
 		m := w.start(host, cfg)
 		time.Sleep(2 * time.Minute)
 		before := m.Status().Families[0]
-		if asked != 1 || before.Nodes < 10 {
-			t.Fatalf("asked the routers %d times; %+v", asked, before)
+		if asked.Load() != 1 || before.Nodes < 10 {
+			t.Fatalf("asked the routers %d times; %+v", asked.Load(), before)
 		}
 		if err := m.stop(); err != nil {
 			t.Fatal(err)
@@ -187,8 +213,8 @@ func TestRestartNeedsNoRouter(t *testing.T) {
 		m = w.start(host, cfg)
 		time.Sleep(time.Minute)
 		after := m.Status().Families[0]
-		if asked != 1 || after.Nodes < 10 || after.ID != before.ID {
-			t.Errorf("asked the routers %d times; %+v after %+v", asked, after, before)
+		if asked.Load() != 1 || after.Nodes < 10 || after.ID != before.ID {
+			t.Errorf("asked the routers %d times; %+v after %+v", asked.Load(), after, before)
 		}
 		m.stop()
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 var ErrNoNodes = errors.New("no DHT node answers")
 
 const (
-	maxFound = 2000        // peers that one search reports
-	grace    = time.Second // how long a family that knows nobody holds up one that has its answers
+	maxFound   = 2000        // peers that one search reports
+	maxFilters = 64          // answers that a scrape takes into account
+	grace      = time.Second // how long a family that knows nobody holds up one that has its answers
 )
 
 // search is look-ups that run for one caller, one for each name and family.
@@ -205,17 +207,16 @@ func (n *Node) Scrape(ctx context.Context, hash ident.V1) (seeds, peers int, err
 	return seeds, peers, nil
 }
 
-// scrape is the union of the filters of several nodes. Those who send none, but peers, are taken to know peers only.
+// scrape is what nodes say about the size of a swarm. Those who send no filters, but peers, are taken to know peers only.
 type scrape struct {
-	seeds, peers krpc.Filter
+	seeds, peers []krpc.Filter
 	plain        []netip.Addr
 }
 
 func (s *scrape) add(m *krpc.Message) {
 	if f, g := m.SeedFilter, m.PeerFilter; f != nil && g != nil {
-		if f.Credible() && g.Credible() {
-			s.seeds.Merge(f)
-			s.peers.Merge(g)
+		if f.Credible() && g.Credible() && len(s.seeds) < maxFilters {
+			s.seeds, s.peers = append(s.seeds, *f), append(s.peers, *g)
 		}
 		return
 	}
@@ -227,10 +228,28 @@ func (s *scrape) add(m *krpc.Message) {
 }
 
 func (s *scrape) estimate() (seeds, peers int) {
+	f, g := union(s.seeds), union(s.peers)
 	for _, a := range s.plain {
-		if !s.seeds.Has(a) {
-			s.peers.Add(a)
+		if !f.Has(a) {
+			g.Add(a)
 		}
 	}
-	return int(s.seeds.Estimate() + 0.5), int(s.peers.Estimate() + 0.5)
+	return int(f.Estimate() + 0.5), int(g.Estimate() + 0.5)
+}
+
+// union returns the union of filters, without those of which each alone would outweigh what most say: one liar shall not make a swarm of
+// thousands.
+func union(all []krpc.Filter) (f krpc.Filter) {
+	const scatter, few = 4, 16 // how many times as much as the median one node may know, and how many more
+	sizes := make([]float64, len(all))
+	for i := range all {
+		sizes[i] = all[i].Estimate()
+	}
+	sorted := slices.Sorted(slices.Values(sizes))
+	for i := range all {
+		if sizes[i] <= scatter*sorted[len(sorted)/2]+few {
+			f.Merge(&all[i])
+		}
+	}
+	return f
 }

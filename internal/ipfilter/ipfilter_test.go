@@ -291,9 +291,9 @@ func TestBlockedRandom(t *testing.T) {
 
 // million is a list of a million ranges, none of which touches another.
 func million() []byte {
-	b := make([]byte, 0, 60<<20)
+	b := make([]byte, 0, 40<<20)
 	for i := range uint32(1_000_000) {
-		b = strconv.AppendUint(append(b, "Organisation number "...), uint64(i), 10)
+		b = strconv.AppendUint(append(b, "name "...), uint64(i), 10)
 		b = addrOf4(i * 4000).AppendTo(append(b, ':'))
 		b = addrOf4(i*4000 + 1000).AppendTo(append(b, '-'))
 		b = append(b, '\n')

@@ -233,7 +233,7 @@ func (c slow) Write(b []byte) (int, error) {
 
 func TestSlowPeers(t *testing.T) {
 	bubble(t, simnet.Link{Latency: time.Second}, func(t *testing.T, a, b net.Conn) {
-		bothWays(t, slow{a}, slow{b}, RC4|Plain, RC4, []byte("payload"))
+		bothWays(t, slow{a}, slow{b}, RC4|Plain, RC4, []byte("payload"), 5000)
 	})
 	bubble(t, simnet.Link{}, func(t *testing.T, a, b net.Conn) {
 		began := time.Now()

@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+
+	"shoal/internal/socks"
 )
 
 // connect is a route through an HTTP proxy's CONNECT method (RFC 9110 §9.3.6): TCP only. Names are passed to the proxy.
@@ -46,7 +48,7 @@ func (h *connect) Dial(ctx context.Context, network, addr string) (net.Conn, err
 }
 
 // ask has the proxy connect to t.
-func (h *connect) ask(c net.Conn, t target) error {
+func (h *connect) ask(c net.Conn, t socks.Addr) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", t, t)
 	if h.user != "" {
@@ -68,15 +70,17 @@ func (h *connect) ask(c net.Conn, t target) error {
 		return h.down(fmt.Errorf("this is no HTTP proxy: %w", err))
 	}
 	answer.Body.Close() // an answer to CONNECT that is a success has none, and of others we read none
+	code := answer.StatusCode
+	login := code == http.StatusProxyAuthRequired || code == http.StatusUnauthorized // as tinyproxy says it
 	switch {
-	case answer.StatusCode/100 == 2:
+	case code/100 == 2:
 		return nil
-	case answer.StatusCode == http.StatusProxyAuthRequired && h.user == "":
+	case login && h.user == "":
 		return h.down(errors.New("it wants a user and a password"))
-	case answer.StatusCode == http.StatusProxyAuthRequired:
+	case login:
 		return h.down(errors.New("it refuses our user or password"))
 	}
-	return fmt.Errorf("the proxy says: %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))
+	return fmt.Errorf("the proxy says: %d %s", code, http.StatusText(code))
 }
 
 // readHead reads up to the empty line that ends an answer's header, byte by byte: what follows is the other end's.

@@ -93,13 +93,15 @@ var (
 // packets for them out.
 func (d *Device) allows(addr string) error {
 	a, err := netip.ParseAddrPort(addr)
-	if err != nil || !a.Addr().Unmap().IsLoopback() {
-		return nil
+	if err == nil && a.Addr().Unmap().IsLoopback() && !d.isLoopback() {
+		return fmt.Errorf("%s is on this machine, and not reached through interface %s", a.Addr(), d.name)
 	}
-	if i, err := net.InterfaceByName(d.name); err == nil && i.Flags&net.FlagLoopback != 0 {
-		return nil
-	}
-	return fmt.Errorf("%s is on this machine, and not reached through interface %s", a.Addr(), d.name)
+	return nil
+}
+
+func (d *Device) isLoopback() bool {
+	i, err := net.InterfaceByName(d.name)
+	return err == nil && i.Flags&net.FlagLoopback != 0
 }
 
 // dialServer connects to a name server.
@@ -176,6 +178,15 @@ func (d *Device) ListenPacket(ctx context.Context, network, addr string) (net.Pa
 		return nil, err
 	}
 	return d.Host.ListenPacket(ctx, network, addr)
+}
+
+// ListenPacketShared implements PacketSharer.
+func (d *Device) ListenPacketShared(ctx context.Context, network, addr string) (net.PacketConn, error) {
+	addr, err := d.localOf(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return d.Host.ListenPacketShared(ctx, network, addr)
 }
 
 // localOf returns where to listen. Where a bound socket still takes what comes in by other interfaces, it listens on an address

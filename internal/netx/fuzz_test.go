@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"shoal/internal/socks"
 )
 
 // said is a connection on which everything has been said beforehand.
@@ -30,14 +32,14 @@ func FuzzProxyHandshake(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		to := target{name: "name.example", port: 80}
+		to := socks.Addr{Name: "name.example", Port: 80}
 		for _, s := range []*socks5{{}, {user: "u", password: "p"}, newTor(nil, "")} {
 			c := &said{in: bytes.NewReader(b)}
 			bound, err := s.ask(c, cmdConnect, to)
 			took := len(b) - c.in.Len()
 			if err == nil && took != len(b) {
-				again := appendTarget(nil, bound)
-				if !bytes.HasSuffix(b[:took], again) && !bound.ip.Is4() { // an IPv4 address mapped into IPv6 is told as IPv4
+				again := bound.Append(nil)
+				if !bytes.HasSuffix(b[:took], again) && !bound.IP.Is4() { // an IPv4 address mapped into IPv6 is told as IPv4
 					t.Errorf("%q: took %d bytes, of which the address is %v", b, took, bound)
 				}
 			}
@@ -53,27 +55,6 @@ func FuzzProxyHandshake(f *testing.F) {
 		}
 		if took > maxConnectHeader+1 {
 			t.Errorf("took %d bytes", took)
-		}
-	})
-}
-
-// A packet of a relay is taken apart as it was put together, or dropped.
-func FuzzRelayPacket(f *testing.F) {
-	f.Add([]byte("\x00\x00\x00\x01\x7f\x00\x00\x01\x00\x50payload"))
-	f.Add([]byte("\x00\x00\x00\x04\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x50payload"))
-	f.Add([]byte("\x00\x00\x01\x01\x7f\x00\x00\x01\x00\x50fragment"))
-	f.Add([]byte("\x00\x00\x00\x03\x04name\x00\x50payload"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		from, payload, ok := splitPacket(b)
-		if !ok {
-			return
-		}
-		if !from.IsValid() || !bytes.HasSuffix(b, payload) {
-			t.Fatalf("%q: %v, %q", b, from, payload)
-		}
-		again := append(appendTarget([]byte{0, 0, 0}, target{ip: from.Addr(), port: from.Port()}), payload...)
-		if from2, payload2, ok := splitPacket(again); !ok || from2 != from || !bytes.Equal(payload, payload2) {
-			t.Fatalf("%q: %v, %q; again %v, %q", b, from, payload, from2, payload2)
 		}
 	})
 }

@@ -102,7 +102,7 @@ func (m *Mux) sort(p *Packet) {
 	for d := range p.Datagrams {
 		h := m.handlerOf(d)
 		if h != last && end > start {
-			m.put(last, Packet{Addr: p.Addr, Data: p.Data[start:end], Size: p.Size})
+			m.put(last, Packet{Addr: p.Addr, Data: p.Data[start:end], Size: p.Size, Waited: p.Waited})
 			start = end
 		}
 		if h < 0 {
@@ -112,7 +112,7 @@ func (m *Mux) sort(p *Packet) {
 		end += len(d)
 	}
 	if last >= 0 {
-		m.put(last, Packet{Addr: p.Addr, Data: p.Data[start:], Size: p.Size})
+		m.put(last, Packet{Addr: p.Addr, Data: p.Data[start:], Size: p.Size, Waited: p.Waited})
 	}
 }
 

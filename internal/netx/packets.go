@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 )
 
 // MaxDatagram is the room that one datagram, or what the kernel joins of several, needs at most.
@@ -17,6 +18,9 @@ type Packet struct {
 	Addr netip.AddrPort // the other end; IPv4 is never mapped into IPv6
 	Data []byte
 	Size int // bytes of each datagram in Data but the last, which may be shorter; 0: Data is one datagram
+
+	// Waited is how long it has waited in the system's queue for its reader, where the system tells. It is for receiving only.
+	Waited time.Duration
 
 	// DontFragment makes routers lose the datagram rather than cut it (RFC 8899). Where that cannot be asked for, it is not
 	// sent. It is for sending only.

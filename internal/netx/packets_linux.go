@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ const (
 	maxPayload  = 65_000 // bytes of such a message: what IPv4 and IPv6 both carry
 	groControl  = 4      // bytes of the value that UDP_GRO gives
 	gsoControl  = 2      // bytes of the value that UDP_SEGMENT takes
-	controlLen  = 4      // words of 8 bytes: room for one control message with either, on all machines
+	controlLen  = 8      // words of 8 bytes: room for a control message with either and one with a time, on all machines
 )
 
 const canShare = true
@@ -135,6 +136,7 @@ func (c *batchConn) ReadPackets(p []Packet) (int, error) {
 			for i := range p {
 				join = join && cap(p[i].Data) >= MaxDatagram
 			}
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 			if join { // without it there is one message for each datagram
 				_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 			}
@@ -155,9 +157,11 @@ func (c *batchConn) ReadPackets(p []Packet) (int, error) {
 	if err != nil {
 		return 0, c.opError("read", "recvmmsg", err)
 	}
+	now := time.Now().UnixNano()
 	for i := range p[:m.done] {
 		n := min(int(m.hdrs[i].len), cap(p[i].Data))
-		p[i] = Packet{Addr: m.names6(i), Data: p[i].Data[:n], Size: m.joined(i)}
+		p[i] = Packet{Addr: m.names6(i), Data: p[i].Data[:n]}
+		m.told(i, now, &p[i])
 	}
 	return m.done, nil
 }
@@ -172,7 +176,7 @@ func (m *messages) room(i int, b []byte) {
 	h.hdr.Name = (*byte)(unsafe.Pointer(&m.names[i]))
 	h.hdr.Namelen = uint32(unsafe.Sizeof(m.names[i]))
 	h.hdr.Control = (*byte)(unsafe.Pointer(&m.control[i]))
-	h.hdr.SetControllen(unix.CmsgSpace(groControl))
+	h.hdr.SetControllen(8 * controlLen)
 }
 
 // receive calls recvmmsg. It is called again when something has come.
@@ -193,19 +197,32 @@ func (m *messages) receive(fd uintptr) bool {
 	}
 }
 
-// joined returns the size of the datagrams that the kernel has joined in message i, 0 if it did not.
-func (m *messages) joined(i int) int {
-	h := &m.hdrs[i].hdr
-	c := (*unix.Cmsghdr)(unsafe.Pointer(h.Control))
-	if int(h.Controllen) < unix.CmsgLen(groControl) || c.Level != unix.IPPROTO_UDP || c.Type != unix.UDP_GRO {
-		return 0
+// told puts into p what the control messages of message i tell: the size of the datagrams that the kernel has joined, and when it
+// came.
+func (m *messages) told(i int, now int64, p *Packet) {
+	left := int(m.hdrs[i].hdr.Controllen)
+	for at := unsafe.Pointer(&m.control[i]); left >= unix.CmsgLen(0); {
+		c := (*unix.Cmsghdr)(at)
+		n := int(c.Len) - unix.CmsgLen(0)
+		value := unsafe.Add(at, unix.CmsgLen(0))
+		switch {
+		case n < 0 || int(c.Len) > left:
+			return
+		case c.Level == unix.IPPROTO_UDP && c.Type == unix.UDP_GRO && n >= groControl:
+			if size := int(*(*int32)(value)); size > 0 && size < len(p.Data) {
+				p.Size = size
+			}
+		case c.Level == unix.SOL_SOCKET && c.Type == unix.SCM_TIMESTAMPNS && n >= int(unsafe.Sizeof(unix.Timespec{})):
+			waited := time.Duration(now - (*unix.Timespec)(value).Nano())
+			p.Waited = min(max(waited, 0), maxWaited)
+		}
+		space := unix.CmsgSpace(n)
+		at, left = unsafe.Add(at, min(space, left)), left-space
 	}
-	size := int(*(*int32)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))))
-	if size >= int(m.hdrs[i].len) {
-		return 0
-	}
-	return max(size, 0)
 }
+
+// maxWaited bounds what is believed: the clock may have been set meanwhile.
+const maxWaited = time.Second
 
 // names6 returns the sender of message i.
 func (m *messages) names6(i int) netip.AddrPort {

@@ -187,6 +187,25 @@ func TestReadPacketsWakes(t *testing.T) {
 	wg.Wait()
 }
 
+// TestPacketsTellWhatTheyWaited: a reader that is late does not make the network look slow.
+func TestPacketsTellWhatTheyWaited(t *testing.T) {
+	w, r := Packets(openPacket(t, "udp4", "127.0.0.1:0")), Packets(openPacket(t, "udp4", "127.0.0.1:0"))
+	p := room(4, MaxDatagram)
+	sent := []Packet{{Addr: portOf(r, "127.0.0.1"), Data: numbered(100, 100, 100), Size: 100}}
+	for i := range 2 { // before the first call the system was not asked to tell
+		w.WritePackets(sent)
+		const late = 20 * time.Millisecond
+		time.Sleep(late)
+		n, err := r.ReadPackets(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := r.(single); !ok && i > 0 && (p[0].Waited < late || p[0].Waited > time.Second) {
+			t.Errorf("%d packets, which waited %v", n, p[0].Waited)
+		}
+	}
+}
+
 func TestListenPacketShared(t *testing.T) {
 	h := NewHost(Options{})
 	a, err := h.ListenPacketShared(t.Context(), "udp4", "127.0.0.1:0")

@@ -2,11 +2,14 @@ package netx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"time"
+
+	"shoal/internal/socks"
 )
 
 // proxy is what all routes through a proxy share: the way to it. It dials nothing but the proxy, whose own name, if it has
@@ -30,7 +33,7 @@ func (p *proxy) open(ctx context.Context, talk func(net.Conn) error) (net.Conn, 
 	if err != nil {
 		return nil, timely(ctx, p.down(err))
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	err = talk(c)
 	if !stop() && err == nil {
 		err = ctx.Err() // the deadline of the past is set, or will be
@@ -44,13 +47,14 @@ func (p *proxy) open(ctx context.Context, talk func(net.Conn) error) (net.Conn, 
 
 // timely says what a failure is if ctx has ended: one that was asked for is nobody's fault.
 func timely(ctx context.Context, err error) error {
-	switch ctx.Err() {
-	case nil:
+	switch ended := ctx.Err(); {
+	case ended == nil:
 		return err
-	case context.Canceled:
-		return context.Canceled
+	case errors.Is(ended, context.Canceled):
+		return ended
+	default:
+		return fmt.Errorf("%w (%w)", err, ended)
 	}
-	return fmt.Errorf("%w (%w)", err, ctx.Err())
 }
 
 // Listen implements Network: nobody can be reached through a proxy. (BIND of RFC 1928 takes one connection from one host
@@ -62,39 +66,32 @@ func (p *proxy) Listen(_ context.Context, network, addr string) (net.Listener, e
 // passesNames is what distinguishes the networks that give names to the far end of the route.
 func (p *proxy) passesNames() {}
 
-// target is where a proxy is asked to connect to: an address, or a name that the proxy resolves.
-type target struct {
-	ip   netip.Addr // valid if it is an address
-	name string
-	port uint16
-}
-
 // parseTarget reads the address of a Dial. A family that network names binds addresses only: which one a name gets is the
 // proxy's choice.
-func parseTarget(network, addr string) (target, error) {
+func parseTarget(network, addr string) (socks.Addr, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return target{}, err
+		return socks.Addr{}, err
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return target{}, &net.AddrError{Err: "no port from 1 to 65535", Addr: addr}
+		return socks.Addr{}, &net.AddrError{Err: "no port from 1 to 65535", Addr: addr}
 	}
-	t := target{port: uint16(n)}
+	t := socks.Addr{Port: uint16(n)}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		t.ip = ip.Unmap()
+		t.IP = ip.Unmap()
 		switch {
 		case ip.Zone() != "":
-			return target{}, &net.AddrError{Err: "a zone means nothing to a proxy", Addr: addr}
-		case !fits(network, t.ip):
-			return target{}, &net.AddrError{Err: "not an address of " + network, Addr: addr}
+			return socks.Addr{}, &net.AddrError{Err: "a zone means nothing to a proxy", Addr: addr}
+		case !fits(network, t.IP):
+			return socks.Addr{}, &net.AddrError{Err: "not an address of " + network, Addr: addr}
 		}
 		return t, nil
 	}
 	if !passable(host) {
-		return target{}, &net.AddrError{Err: "not a host name", Addr: addr}
+		return socks.Addr{}, &net.AddrError{Err: "not a host name", Addr: addr}
 	}
-	t.name = host
+	t.Name = host
 	return t, nil
 }
 
@@ -120,18 +117,10 @@ func passable(name string) bool {
 	return len(name) > 0 && len(name) <= 253
 }
 
-// String returns host:port.
-func (t target) String() string {
-	if t.ip.IsValid() {
-		return netip.AddrPortFrom(t.ip, t.port).String()
-	}
-	return net.JoinHostPort(t.name, strconv.Itoa(int(t.port)))
-}
-
-// tcp returns t as the remote end of a connection.
-func (t target) tcp() net.Addr {
-	if t.ip.IsValid() {
-		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.ip, t.port))
+// remoteEnd returns t as the far end of a connection.
+func remoteEnd(t socks.Addr) net.Addr {
+	if t.IP.IsValid() {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.IP, t.Port))
 	}
 	return hostPort(t.String())
 }
@@ -183,11 +172,11 @@ func (t *otherTunnel) RemoteAddr() net.Addr { return t.ends.RemoteAddr() }
 func (t *otherTunnel) LocalAddr() net.Addr { return t.ends.LocalAddr() }
 
 // asTunnel names the far end of a connection that a proxy has made.
-func asTunnel(c net.Conn, t target) net.Conn {
+func asTunnel(c net.Conn, t socks.Addr) net.Conn {
 	if s, ok := c.(*plainTCP); ok {
-		return &tunnel{s, ends{t.tcp()}}
+		return &tunnel{s, ends{remoteEnd(t)}}
 	}
-	return &otherTunnel{c, ends{t.tcp()}}
+	return &otherTunnel{c, ends{remoteEnd(t)}}
 }
 
 // dialError is how a Dial through a proxy fails.

@@ -15,7 +15,7 @@ type Route struct {
 	kind           routeKind
 	addr           string // of a proxy, host:port
 	user, password string
-	device         string
+	device         string // the interface, or the one by which a proxy is reached
 	dns            netip.AddrPort
 	bind           netip.Addr
 }
@@ -43,6 +43,7 @@ const torAddr = "127.0.0.1:9050"
 //	socks5://[USER:PASSWORD@]HOST:PORT  a SOCKS5 proxy; socks5h:// is the same, for names are always the proxy's to resolve
 //	tor, tor://[HOST:PORT]              Tor's SOCKS port, at 127.0.0.1:9050 if not said otherwise
 //	http://[USER:PASSWORD@]HOST:PORT    an HTTP proxy that allows CONNECT
+//	…?via=NAME                          any of the proxies, reached through one interface only
 //
 // What is special in users and passwords is percent-encoded, as in URLs. No error repeats a password.
 func ParseRoute(text string) (Route, error) {
@@ -59,7 +60,7 @@ func ParseRoute(text string) (Route, error) {
 	if text == "tor" {
 		return Route{kind: routeTor, addr: torAddr}, nil
 	}
-	if scheme, rest, ok := strings.Cut(text, "://"); ok {
+	if scheme, rest, ok := strings.Cut(text, "://"); ok && !strings.Contains(scheme, "@") {
 		r, err := parseProxy(scheme, rest)
 		if err != nil {
 			return Route{}, fmt.Errorf("route %q: %w", scheme+"://…", err)
@@ -77,7 +78,7 @@ func ParseRoute(text string) (Route, error) {
 
 func parseDevice(text string) (Route, error) {
 	name, query, asked := strings.Cut(text, "?")
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r < ' ' }) {
+	if !deviceName(name) {
 		return Route{}, fmt.Errorf("route interface:%q: not the name of an interface", name)
 	}
 	r := Route{kind: routeDevice, device: name}
@@ -96,14 +97,25 @@ func parseDevice(text string) (Route, error) {
 	return r, nil
 }
 
+// deviceName reports whether an interface may have this name. What it is on one system, where blanks are common, is none on another.
+func deviceName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r == '/' || r == '?' || r < ' ' })
+}
+
 func parseProxy(scheme, rest string) (r Route, err error) {
-	rest = strings.TrimSuffix(rest, "/")
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		if r.user, r.password, err = parseLogin(rest[:at]); err != nil {
 			return r, err
 		}
 		rest = rest[at+1:]
 	}
+	rest, query, asked := strings.Cut(rest, "?")
+	if asked {
+		if r.device, asked = strings.CutPrefix(query, "via="); !asked || !deviceName(r.device) {
+			return r, errors.New("what follows the ? is not via=INTERFACE")
+		}
+	}
+	rest = strings.TrimSuffix(rest, "/")
 	switch strings.ToLower(scheme) {
 	case "socks5", "socks5h":
 		r.kind = routeSOCKS5
@@ -118,7 +130,7 @@ func parseProxy(scheme, rest string) (r Route, err error) {
 	case "tor":
 		r.kind = routeTor
 		if r.user != "" {
-			return r, errors.New("Tor takes no user: each route has its own, which keeps it apart from others")
+			return r, errors.New("no user is needed for Tor: each route has its own, which keeps it apart from others")
 		}
 		if rest == "" {
 			rest = torAddr
@@ -166,6 +178,10 @@ func (r Route) String() string {
 			login = url.User(r.user).String() + ":…@"
 		}
 	}
+	via := ""
+	if r.device != "" {
+		via = "?via=" + r.device
+	}
 	switch r.kind {
 	case routeBind:
 		return r.bind.String()
@@ -175,11 +191,11 @@ func (r Route) String() string {
 		}
 		return "interface:" + r.device
 	case routeSOCKS5:
-		return "socks5://" + login + r.addr
+		return "socks5://" + login + r.addr + via
 	case routeTor:
-		return "tor://" + r.addr
+		return "tor://" + r.addr + via
 	case routeHTTP:
-		return "http://" + login + r.addr
+		return "http://" + login + r.addr + via
 	}
 	return "direct"
 }
@@ -193,22 +209,31 @@ func (r Route) Direct() bool { return r.kind == routeDirect }
 // Open returns the route's network. Nothing is tried: see Probe. o is for the machine's own sockets, those to a proxy included;
 // a local address that the route itself names wins.
 func (r Route) Open(o Options) (Network, error) {
-	switch r.kind {
-	case routeBind:
+	if r.device != "" && !bindSupported {
+		return nil, fmt.Errorf("route %s: %w on this system", r, errors.ErrUnsupported)
+	}
+	switch {
+	case r.kind == routeBind:
 		o.Bind = r.bind
 		return NewHost(o), nil
-	case routeDevice:
-		if !bindSupported {
-			return nil, fmt.Errorf("route %s: %w on this system", r, errors.ErrUnsupported)
-		}
+	case r.kind == routeDevice:
 		return NewDevice(r.device, r.dns, o), nil
+	case r.device != "":
+		return r.over(NewDevice(r.device, netip.AddrPort{}, o))
 	}
-	return r.Over(NewHost(o))
+	return r.over(NewHost(o))
 }
 
 // Over returns the network of a route that leads through a proxy which is reached by way of under, such as through a Device or
-// a simulated network. Direct is under itself; a route that binds sockets has nothing under it.
+// a simulated network. Direct is under itself; a route that names an address or an interface has nothing else under it.
 func (r Route) Over(under Network) (Network, error) {
+	if r.device != "" {
+		return nil, fmt.Errorf("route %s: it names its own interface", r)
+	}
+	return r.over(under)
+}
+
+func (r Route) over(under Network) (Network, error) {
 	p := proxy{under, r.addr}
 	switch r.kind {
 	case routeDirect:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"shoal/internal/socks"
 )
 
 // socks5 is a route through a SOCKS5 proxy (RFC 1928; user and password: RFC 1929). Names are passed to the proxy.
@@ -35,13 +36,6 @@ const (
 	methodNone     = 0
 	methodPassword = 2
 	methodRefused  = 0xFF
-)
-
-// Types of address (RFC 1928 §5).
-const (
-	typeIPv4 = 1
-	typeName = 3
-	typeIPv6 = 4
 )
 
 // socksReply is the proxy's refusal of a request (RFC 1928 §6).
@@ -142,19 +136,19 @@ func (s *socks5) Resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	if !passable(host) {
 		return fail(errors.New("not a host name"))
 	}
-	var found target
+	var found socks.Addr
 	c, err := s.open(ctx, func(c net.Conn) (err error) {
-		found, err = s.ask(c, cmdResolve, target{name: host})
+		found, err = s.ask(c, cmdResolve, socks.Addr{Name: host})
 		return err
 	})
 	if err != nil {
 		return fail(err)
 	}
 	c.Close()
-	if !found.ip.IsValid() {
+	if !found.IP.IsValid() {
 		return fail(errors.New("the proxy answered with another name"))
 	}
-	return []netip.Addr{found.ip}, nil
+	return []netip.Addr{found.IP}, nil
 }
 
 // Traits implements the seam of TraitsOf.
@@ -263,78 +257,30 @@ func broken(err error) error {
 }
 
 // ask greets the proxy, sends a request (RFC 1928 §4) and returns the address of the reply (§6).
-func (s *socks5) ask(c net.Conn, command byte, t target) (target, error) {
+func (s *socks5) ask(c net.Conn, command byte, t socks.Addr) (socks.Addr, error) {
 	if err := s.greet(c); err != nil {
-		return target{}, err
+		return socks.Addr{}, err
 	}
-	if _, err := c.Write(appendTarget([]byte{5, command, 0}, t)); err != nil {
-		return target{}, s.down(broken(err))
+	if _, err := c.Write(t.Append([]byte{5, command, 0})); err != nil {
+		return socks.Addr{}, s.down(broken(err))
 	}
 	var head [3]byte
 	_, err := io.ReadFull(c, head[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return target{}, err // it waits for the target, most likely
+		return socks.Addr{}, err // it waits for the target, most likely
 	case err != nil:
-		return target{}, s.down(broken(err))
+		return socks.Addr{}, s.down(broken(err))
 	}
 	if head[0] != 5 {
-		return target{}, s.down(fmt.Errorf("a reply that begins with %#02x", head[0]))
+		return socks.Addr{}, s.down(fmt.Errorf("a reply that begins with %#02x", head[0]))
 	}
 	if head[1] != 0 {
-		return target{}, socksReply(head[1]) // the address behind it means nothing, and some proxies do not send it
+		return socks.Addr{}, socksReply(head[1]) // the address behind it means nothing, and some proxies do not send it
 	}
-	bound, err := readTarget(c)
+	bound, err := socks.ReadAddr(c)
 	if err != nil {
-		return target{}, s.down(broken(err))
+		return socks.Addr{}, s.down(broken(err))
 	}
 	return bound, nil
-}
-
-// appendTarget appends type, address and port (RFC 1928 §5).
-func appendTarget(b []byte, t target) []byte {
-	switch {
-	case t.ip.Is4():
-		b = append(b, typeIPv4)
-	case t.ip.Is6():
-		b = append(b, typeIPv6)
-	default:
-		b = append(b, typeName, byte(len(t.name)))
-		b = append(b, t.name...)
-	}
-	b = append(b, t.ip.AsSlice()...)
-	return binary.BigEndian.AppendUint16(b, t.port)
-}
-
-// readTarget reads what appendTarget writes, and not a byte more.
-func readTarget(r io.Reader) (t target, err error) {
-	var b [256 + 2]byte
-	if _, err := io.ReadFull(r, b[:1]); err != nil {
-		return t, err
-	}
-	kind, size := b[0], 0
-	switch kind {
-	case typeIPv4:
-		size = 4
-	case typeIPv6:
-		size = 16
-	case typeName:
-		if _, err := io.ReadFull(r, b[:1]); err != nil {
-			return t, err
-		}
-		size = int(b[0])
-	default:
-		return t, fmt.Errorf("an address of unknown type %#02x", kind)
-	}
-	if _, err := io.ReadFull(r, b[:size+2]); err != nil {
-		return t, err
-	}
-	if kind == typeName {
-		t.name = string(b[:size])
-	} else {
-		ip, _ := netip.AddrFromSlice(b[:size])
-		t.ip = ip.Unmap()
-	}
-	t.port = binary.BigEndian.Uint16(b[size:])
-	return t, nil
 }

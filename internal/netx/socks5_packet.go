@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"shoal/internal/socks"
 )
 
 // association is a packet socket at a SOCKS5 proxy (RFC 1928 §7). It lasts as long as the TCP connection that asked for it,
@@ -41,10 +43,10 @@ func (s *socks5) associate(ctx context.Context, network string) (*association, e
 	if s.tor {
 		return nil, fmt.Errorf("%w: Tor has TCP only", ErrNoPackets)
 	}
-	var bound target
+	var bound socks.Addr
 	control, err := s.open(ctx, func(c net.Conn) (err error) {
 		// From where our packets will come is not known yet, and may be changed by a NAT.
-		bound, err = s.ask(c, cmdAssociate, target{ip: netip.IPv4Unspecified()})
+		bound, err = s.ask(c, cmdAssociate, socks.Addr{IP: netip.IPv4Unspecified()})
 		return err
 	})
 	var refused socksReply
@@ -75,22 +77,22 @@ func (s *socks5) associate(ctx context.Context, network string) (*association, e
 }
 
 // relayOf returns the address of the relay, which has to be on the host that the control connection leads to.
-func relayOf(control net.Conn, bound target) (netip.AddrPort, error) {
+func relayOf(control net.Conn, bound socks.Addr) (netip.AddrPort, error) {
 	own, err := netip.ParseAddrPort(control.RemoteAddr().String())
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("the proxy has no address of its own: %w", err)
 	}
 	host := own.Addr().Unmap()
 	switch {
-	case bound.port == 0:
+	case bound.Port == 0:
 		return netip.AddrPort{}, errors.New("the proxy names no port for packets")
-	case bound.ip == host, bound.ip.IsUnspecified():
-	case bound.ip.IsLoopback() && host.IsLoopback():
-		host = bound.ip
+	case bound.IP == host, bound.IP.IsUnspecified():
+	case bound.IP.IsLoopback() && host.IsLoopback():
+		host = bound.IP
 	default:
 		return netip.AddrPort{}, fmt.Errorf("the proxy wants packets sent to %s, which is not its own host %s", bound, host)
 	}
-	return netip.AddrPortFrom(host, bound.port), nil
+	return netip.AddrPortFrom(host, bound.Port), nil
 }
 
 // watch waits for the end of the control connection. Nothing is said on it.
@@ -136,10 +138,6 @@ func (a *association) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: a.network, Err: err}
 }
 
-// maxPacketHeader is the length of the longest header before the payload of a packet that has a source we can name: two bytes
-// reserved, fragment, type, an IPv6 address and a port.
-const maxPacketHeader = 4 + 16 + 2
-
 // packetBuffers hold packets with their headers.
 var packetBuffers = sync.Pool{New: func() any { return new([65535]byte) }}
 
@@ -148,52 +146,31 @@ var packetBuffers = sync.Pool{New: func() any { return new([65535]byte) }}
 func (a *association) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	buf := packetBuffers.Get().(*[65535]byte)
 	defer packetBuffers.Put(buf)
-	room := buf[:min(len(buf), maxPacketHeader+len(b))]
+	room := buf[:min(len(buf), socks.MaxHeader+len(b))]
 	for {
 		n, err := a.relay.Read(room)
 		if err != nil {
 			return 0, netip.AddrPort{}, a.opError("read", err)
 		}
-		if from, payload, ok := splitPacket(room[:n]); ok && fits(a.network, from.Addr()) {
+		if from, payload, ok := socks.SplitPacket(room[:n]); ok && fits(a.network, from.Addr()) {
 			return copy(b, payload), from, nil
 		}
 	}
 }
 
-// splitPacket takes the header off a packet of the relay.
-func splitPacket(b []byte) (from netip.AddrPort, payload []byte, ok bool) {
-	if len(b) < 4 || b[2] != 0 {
-		return from, nil, false
-	}
-	size := 4
-	switch b[3] {
-	case typeIPv4:
-	case typeIPv6:
-		size = 16
-	default:
-		return from, nil, false
-	}
-	if len(b) < 4+size+2 {
-		return from, nil, false
-	}
-	ip, _ := netip.AddrFromSlice(b[4 : 4+size])
-	b = b[4+size:]
-	return netip.AddrPortFrom(ip.Unmap(), uint16(b[0])<<8|uint16(b[1])), b[2:], true
-}
-
 // WriteToUDPAddrPort sends a packet. That it went to the proxy is all that its success says.
 func (a *association) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	t := target{ip: to.Addr().Unmap(), port: to.Port()}
-	if !t.ip.IsValid() || t.ip.Zone() != "" || !fits(a.network, t.ip) {
+	t := socks.Addr{IP: to.Addr().Unmap(), Port: to.Port()}
+	if !t.IP.IsValid() || t.IP.Zone() != "" || !fits(a.network, t.IP) {
 		return 0, a.opError("write", &net.AddrError{Err: "not an address of " + a.network, Addr: to.String()})
 	}
 	return a.send(b, t)
 }
 
-func (a *association) send(b []byte, t target) (int, error) {
+func (a *association) send(b []byte, t socks.Addr) (int, error) {
 	buf := packetBuffers.Get().(*[65535]byte)
 	defer packetBuffers.Put(buf)
-	p := appendTarget(append(buf[:0], 0, 0, 0), t)
+	p := socks.AppendHeader(buf[:0], t)
 	if len(p)+len(b) > len(buf) {
 		return 0, a.opError("write", syscall.EMSGSIZE)
 	}
@@ -236,16 +213,16 @@ func (a *association) SetWriteDeadline(t time.Time) error { return a.relay.SetWr
 // packetTunnel is a connected packet socket: an association that talks to one host.
 type packetTunnel struct {
 	*association
-	to target
+	to socks.Addr
 
 	mu   sync.Mutex
 	from netip.AddrPort // whose packets are read; for a name, whose packet with the right port came first
 }
 
-func (a *association) connect(t target) net.Conn {
+func (a *association) connect(t socks.Addr) net.Conn {
 	p := &packetTunnel{association: a, to: t}
-	if t.ip.IsValid() {
-		p.from = netip.AddrPortFrom(t.ip, t.port)
+	if t.IP.IsValid() {
+		p.from = netip.AddrPortFrom(t.IP, t.Port)
 	}
 	return p
 }
@@ -263,7 +240,7 @@ func (p *packetTunnel) Read(b []byte) (int, error) {
 func (p *packetTunnel) expects(from netip.AddrPort) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.from.IsValid() && from.Port() == p.to.port {
+	if !p.from.IsValid() && from.Port() == p.to.Port {
 		p.from = from
 	}
 	return from == p.from
@@ -274,8 +251,8 @@ func (p *packetTunnel) Write(b []byte) (int, error) { return p.send(b, p.to) }
 
 // RemoteAddr implements net.Conn.
 func (p *packetTunnel) RemoteAddr() net.Addr {
-	if p.to.ip.IsValid() {
-		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.to.ip, p.to.port))
+	if p.to.IP.IsValid() {
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.to.IP, p.to.Port))
 	}
 	return hostPort(p.to.String())
 }

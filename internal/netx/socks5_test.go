@@ -150,14 +150,6 @@ func talk(t *testing.T, c net.Conn) {
 
 func host() *netx.Host { return netx.NewHost(netx.Options{}) }
 
-func hasIPv6(t *testing.T) bool {
-	l, err := host().Listen(t.Context(), "tcp", "[::1]:0")
-	if err == nil {
-		l.Close()
-	}
-	return err == nil
-}
-
 func TestProxyConnects(t *testing.T) {
 	server := echoServer(t, host(), "127.0.0.1:0")
 	for _, c := range []struct {
@@ -207,6 +199,45 @@ func TestProxyConnects(t *testing.T) {
 	}
 }
 
+// All addresses of a proxy's world may be IPv6.
+func TestProxyOverIPv6(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := simnet.New(1)
+		us, far := sim.Host(netip.MustParseAddr("2001:db8::1"), simnet.Link{}), sim.Host(netip.MustParseAddr("2001:db8::2"), simnet.Link{Latency: time.Second})
+		server, packets := echoServer(t, far, ":7000"), echoPackets(t, far, ":7000")
+		p := proxytest.SOCKS5(t, far, proxytest.Options{Addr: ":1080"})
+		proxytest.HTTP(t, far, proxytest.Options{Addr: ":8080"})
+		for _, route := range []string{"socks5://[2001:db8::2]:1080", "http://[2001:db8::2]:8080"} {
+			n, _ := open(t, us, route)
+			target := netip.AddrPortFrom(far.Addr(), server.Port()).String()
+			c, err := n.Dial(t.Context(), "tcp6", target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			talk(t, c)
+			c.Close()
+			if c.RemoteAddr().String() != target {
+				t.Errorf("%s: the far end is %v", route, c.RemoteAddr())
+			}
+		}
+		n, _ := open(t, us, "socks5://[2001:db8::2]:1080")
+		pc, err := n.ListenPacket(t.Context(), "udp6", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		to := netip.AddrPortFrom(far.Addr(), packets.Port())
+		b := make([]byte, 100)
+		pc.WriteTo([]byte("ping"), net.UDPAddrFromAddrPort(to))
+		if n, from, err := pc.ReadFrom(b); err != nil || string(b[:n]) != "ping" || from.String() != to.String() {
+			t.Errorf("%q from %v, %v", b[:n], from, err)
+		}
+		if got := p.Packets(); len(got) != 1 || got[0] != to.String() {
+			t.Errorf("packets to %v", got)
+		}
+	})
+}
+
 // A proxy of a name is looked up by the network underneath, and that is all it looks up.
 func TestProxyOfAName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -214,8 +245,7 @@ func TestProxyOfAName(t *testing.T) {
 		us, far := sim.Host(netip.MustParseAddr("192.0.2.1"), simnet.Link{}), sim.Host(netip.MustParseAddr("192.0.2.2"), simnet.Link{Latency: time.Second})
 		sim.Name("proxy.example", far.Addr())
 		server := echoServer(t, far, ":7000")
-		p := proxytest.SOCKS5(t, far, proxytest.Options{Addr: ":1080"})
-		_ = p
+		proxytest.SOCKS5(t, far, proxytest.Options{Addr: ":1080"})
 		n, w := open(t, us, "socks5://proxy.example:1080")
 		c, err := n.Dial(t.Context(), "tcp", netip.AddrPortFrom(far.Addr(), server.Port()).String())
 		if err != nil {
@@ -296,6 +326,7 @@ var faults = []struct {
 	{"endless header", "http://", proxytest.Requested, "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 5000), true, "no HTTP proxy", false},
 	{"wants a password", "http://", proxytest.Requested, "HTTP/1.1 407 x\r\n\r\n", true, "wants a user and a password", false},
 	{"refuses the password", "http://u:p@", proxytest.Requested, "HTTP/1.1 407 x\r\n\r\n", true, "refuses our user or password", false},
+	{"refuses the password as a server would", "http://u:p@", proxytest.Requested, "HTTP/1.1 401 x\r\n\r\n", true, "refuses our user or password", false},
 	{"forbids", "http://", proxytest.Requested, "HTTP/1.1 403 x\r\nContent-Length: 1000\r\n\r\n", true, "the proxy says: 403 Forbidden", true},
 	{"redirects", "http://", proxytest.Requested, "HTTP/1.1 302 x\r\nLocation: http://192.0.2.9/\r\n\r\n", true, "the proxy says: 302", true},
 }

@@ -19,6 +19,7 @@ const (
 	minTimeout  = 200 * time.Millisecond
 	maxTimeout  = time.Minute
 	giveUp      = 15 * time.Minute // of retransmissions, as Linux does
+	resends     = 3                // of a segment that a queue drops each time, before there is a timeout (RFC 8985)
 	dialTries   = 7                // of which the last waits 64 s: 127 s in all, as Linux does
 )
 
@@ -147,20 +148,23 @@ func (s *stream) lost(seg *segmentData) {
 		return
 	}
 	wait := s.rtt()
-	if seg.tries > 0 || !s.route.reaches() {
+	queue := s.route.queue()
+	if queue > 0 {
+		wait += duration(queue, s.route.rate()) // what was before it tells of the loss
+	}
+	if seg.tries > 0 && (queue == 0 || seg.tries > resends) || !s.route.reaches() {
 		wait = min(max(minTimeout, 2*s.rtt())<<min(seg.tries, 20), maxTimeout)
 		s.cwnd = 2 * mtu
 	}
 	seg.tries++
-	queue := s.route.queue() > 0
-	if !queue {
+	if queue == 0 {
 		s.backOff(0.5)
 	}
 	s.net.after(wait, func() {
 		if s.err != nil {
 			return
 		}
-		if queue && seg.seq >= s.recovery { // it is known only now
+		if queue > 0 && seg.seq >= s.recovery { // it is known only now
 			s.recovery = s.seq
 			s.shrink(0.5)
 		}

@@ -39,19 +39,18 @@ func (m *machine) acknowledge(now time.Duration, p *packet) {
 	m.judge(now)
 	if a.bytes > 0 || newly {
 		m.progress = now
-		m.tailProbe = false
+		m.tailProbes = 0
 		m.backOff = 0
 	}
 	if a.bytes > 0 {
-		delay, known := m.queueing()
-		m.ledbat.acked(now, a.bytes, m.mss(), delay, known, &m.trip, full)
+		m.ledbat.acked(&news{now: now, bytes: a.bytes, mss: m.mss(), delay: m.queueing(), full: full,
+			arrived: m.newest, sent: m.flight.count}, &m.trip)
 	}
 }
 
 // queueing is the queueing delay, which is never more than a whole round trip.
-func (m *machine) queueing() (time.Duration, bool) {
-	delay, known := m.delays.queueing()
-	return min(delay, m.trip.smooth+4*m.trip.deviation), known
+func (m *machine) queueing() time.Duration {
+	return min(m.delays.queueing(), m.trip.smooth+4*m.trip.deviation)
 }
 
 // full reports whether the congestion window is what holds us up.
@@ -122,21 +121,48 @@ func (m *machine) arrive(now time.Duration, p *sent, a *acks) {
 func (m *machine) late() { m.reordering = min(2*m.reordering, maxReordering) }
 
 // judge finds what is lost: what was sent before others that have arrived (RFC 8985 §6.2, with a distance instead of a time).
+//
+// Where too few follow, some time does instead.
 func (m *machine) judge(now time.Duration) {
+	known := m.flight.known
 	for int32(m.newest-m.flight.known-m.reordering) > 0 {
-		seq, ok := m.flight.next()
-		if !ok {
-			continue
-		}
-		m.lose(seq)
-		p := m.flight.get(seq)
-		if p.probe && p.tries == 1 {
-			m.path.tries = pathProbes
-			m.path.failed(now)
-			continue // too long, and no sign of congestion
-		}
-		m.shrink(now, p.n)
+		m.judgeNext(now)
 	}
+	for int32(m.newest-m.flight.known) > 0 && !m.flight.matters() {
+		m.flight.known++
+	}
+	switch {
+	case int32(m.newest-m.flight.known) <= 0:
+		m.suspect = 0
+	case m.suspect == 0 || m.flight.known != known:
+		m.suspect = now + max(m.trip.smooth/4, minSuspicion)
+	}
+}
+
+// minSuspicion is the least time after which a packet is lost that another has overtaken.
+const minSuspicion = 5 * time.Millisecond
+
+// judgeLate takes for lost all that others have overtaken, as it was waited for long enough.
+func (m *machine) judgeLate(now time.Duration) {
+	for m.suspect = 0; int32(m.newest-m.flight.known) > 0; {
+		m.judgeNext(now)
+	}
+}
+
+// judgeNext takes the oldest transmission of which nothing is known for lost.
+func (m *machine) judgeNext(now time.Duration) {
+	seq, ok := m.flight.next()
+	if !ok {
+		return
+	}
+	m.lose(seq)
+	p := m.flight.get(seq)
+	if p.probe && p.tries == 1 {
+		m.path.tries = pathProbes
+		m.path.failed(now)
+		return // too long, and no sign of congestion
+	}
+	m.shrink(now, p.n)
 }
 
 // shrink makes the window smaller for the loss of a transmission, once in a round trip.
@@ -145,8 +171,7 @@ func (m *machine) shrink(now time.Duration, n uint32) {
 		return
 	}
 	m.recovery = m.flight.count
-	delay, _ := m.queueing()
-	m.ledbat.lost(now, m.mss(), delay, &m.trip)
+	m.ledbat.lost(now, m.mss(), m.queueing(), &m.trip)
 }
 
 // lose has a packet that is flying sent again.

@@ -22,6 +22,8 @@ type Conn struct {
 	m       *machine
 	touched bool          // by the current call of Receive
 	pushing bool          // somebody is sending what there is to send
+	waiting bool          // for room to write
+	held    int           // of the bytes that the socket counts
 	wakes   time.Duration // when the socket's timers have it at the latest
 	reads   time.Duration // deadlines, 0: there is none
 	writes  time.Duration
@@ -48,6 +50,11 @@ func (c *Conn) push() {
 		c.mu.Lock()
 	}
 	c.pushing = false
+	if c.waiting && c.m.writable() >= c.m.roomy() {
+		c.waiting = false
+		c.cond.Broadcast()
+	}
+	c.count()
 	at, gone := c.alarm(), c.m.status == dead
 	c.mu.Unlock()
 	if at > 0 {
@@ -55,6 +62,14 @@ func (c *Conn) push() {
 	}
 	if gone {
 		c.socket.remove(c)
+	}
+}
+
+// count tells the socket how much is held.
+func (c *Conn) count() {
+	if n := c.m.held(); n != c.held {
+		c.socket.held.Add(int64(n - c.held))
+		c.held = n
 	}
 }
 
@@ -181,9 +196,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) tell() {
 	if c.m.ackDue {
 		c.push()
-	} else {
-		c.mu.Unlock()
+		return
 	}
+	c.count()
+	c.mu.Unlock()
 }
 
 // ReadVector fills buffers in order with what has arrived. It returns how many bytes that was: 0 without an error if nothing has,
@@ -238,6 +254,7 @@ func (c *Conn) WriteVector(bufs [][]byte) (int64, error) {
 					c.mu.Lock()
 				}
 				if c.m.writable() <= 0 && c.writeFault() == nil {
+					c.waiting = true
 					c.cond.Wait()
 				}
 				continue
@@ -306,6 +323,8 @@ func (c *Conn) abort(now bool) {
 	was := c.m.status
 	c.m.fail(net.ErrClosed)
 	c.cond.Broadcast()
+	c.m.in.release()
+	c.count()
 	reset := packet{header: header{kind: kindReset, id: c.m.sendID, time: max(1, micros(c.socket.now())), seq: c.m.nextSeq(), ack: c.m.got}}
 	c.mu.Unlock()
 	if was == open {

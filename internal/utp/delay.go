@@ -51,10 +51,10 @@ func (d *delays) least() uint32 {
 	return least
 }
 
-// queueing returns the current queueing delay, and false before the first sample.
-func (d *delays) queueing() (time.Duration, bool) {
+// queueing returns the current queueing delay, 0 before the first sample.
+func (d *delays) queueing() time.Duration {
 	if d.count == 0 {
-		return 0, false
+		return 0
 	}
 	now := d.samples[0]
 	for _, s := range d.samples[1:min(d.count, recent)] {
@@ -62,7 +62,7 @@ func (d *delays) queueing() (time.Duration, bool) {
 			now = s
 		}
 	}
-	return time.Duration(max(int32(now-d.least()), 0)) * time.Microsecond, true
+	return time.Duration(max(int32(now-d.least()), 0)) * time.Microsecond
 }
 
 // shift raises what was measured, as the other clock has come to be ahead by so much more.

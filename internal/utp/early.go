@@ -10,8 +10,11 @@ type early struct {
 	ring  [][]byte
 	last  uint16 // the highest
 	count int
-	bytes int
+	bytes int // of memory that they take
 }
+
+// cost is how much memory a packet takes.
+func cost(b []byte) int { return cap(b) + 32 }
 
 // shorts has room for packets of usual size.
 var shorts = sync.Pool{New: func() any { return new([shortLen]byte) }}
@@ -28,17 +31,17 @@ func (e *early) put(got uint16, d int, payload []byte) bool {
 	if *at != nil {
 		return false
 	}
-	if len(payload) <= shortLen {
+	if len(payload) > shortLen/2 && len(payload) <= shortLen {
 		b := shorts.Get().(*[shortLen]byte)
 		*at = b[:copy(b[:], payload)]
 	} else {
-		*at = append([]byte(nil), payload...)
+		*at = append(make([]byte, 0, len(payload)), payload...)
 	}
 	if e.count == 0 || less(e.last, seq) {
 		e.last = seq
 	}
 	e.count++
-	e.bytes += len(payload)
+	e.bytes += cost(*at)
 	return true
 }
 
@@ -62,10 +65,10 @@ func (e *early) has(seq uint16) bool { return e.count > 0 && e.ring[int(seq)&(le
 func (e *early) take(seq uint16, to *buffer) {
 	at := &e.ring[int(seq)&(len(e.ring)-1)]
 	to.write(*at)
-	e.bytes -= len(*at)
+	e.bytes -= cost(*at)
 	e.drop(at)
 	e.count--
-	if e.count == 0 && len(e.ring) > 64 {
+	if e.count == 0 && len(e.ring) > 16 {
 		e.ring = nil
 	}
 }

@@ -59,8 +59,9 @@ func (f *flight) push() *sent {
 func (f *flight) pop() {
 	f.first++
 	f.len--
-	if f.len == 0 && len(f.ring) > 64 { // most connections are idle
+	if f.len == 0 && len(f.ring) > 16 { // most connections are idle
 		f.ring = nil
+		f.forget()
 	}
 }
 
@@ -78,16 +79,17 @@ func (f *flight) number(seq uint16) uint32 {
 	return f.count - 1
 }
 
+// matters reports whether the oldest transmission of which nothing is known is of a packet that is flying since.
+func (f *flight) matters() bool {
+	seq := f.order[int(f.known)&(len(f.order)-1)]
+	return f.has(seq) && f.get(seq).n == f.known && f.get(seq).fate == flying
+}
+
 // next returns the packet of the oldest transmission of which nothing is known, and false if that does not matter any more.
 func (f *flight) next() (seq uint16, ok bool) {
-	seq = f.order[int(f.known)&(len(f.order)-1)]
-	n := f.known
+	seq, ok = f.order[int(f.known)&(len(f.order)-1)], f.matters()
 	f.known++
-	if !f.has(seq) {
-		return 0, false
-	}
-	p := f.get(seq)
-	return seq, p.n == n && p.fate == flying
+	return seq, ok
 }
 
 // forget says that all transmissions are known of.

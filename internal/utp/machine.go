@@ -38,17 +38,18 @@ type machine struct {
 	outStart   int64  // its place in the stream
 	cut        int64  // up to here the stream is in packets
 	flight     flight
-	inFlight   int    // bytes of payload that are flying
-	newest     uint32 // of the transmissions that have arrived, and one more
-	reordering uint32 // so many transmissions later it is lost (RFC 8985 §6.2)
-	recovery   uint32 // a loss of a transmission before is of a round trip that the window has shrunk for
-	lost       int    // packets that have to be sent again
-	resend     uint16 // none before it has
+	inFlight   int           // bytes of payload that are flying
+	newest     uint32        // of the transmissions that have arrived, and one more
+	reordering uint32        // so many transmissions later it is lost (RFC 8985 §6.2)
+	suspect    time.Duration // when what was overtaken is lost; 0: nothing was
+	recovery   uint32        // a loss of a transmission before is of a round trip that the window has shrunk for
+	lost       int           // packets that have to be sent again
+	resend     uint16        // none before it has
 	dupAcks    int
 	peerWindow int
 	fin        bool // to be sent behind what was written
 	finSent    bool
-	tailProbe  bool          // a packet was sent again to learn what is lost
+	tailProbes int           // how often a packet was sent again to learn what is lost
 	force      bool          // one packet may be sent beyond the other's window
 	timeouts   int           // in a row without a word from the other
 	backOff    int           // timeouts in a row without progress
@@ -69,6 +70,7 @@ type machine struct {
 	ackDue   bool
 	offered  int // the window that was last told
 	window   window
+	tight    bool // the socket holds too much
 	finSeq   uint16
 	finKnown bool
 	eof      bool
@@ -140,11 +142,10 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 	}
 	m.timeouts = 0
 	m.measure(now, p)
-	room := m.writable()
 	m.acknowledge(now, p)
 	had := m.in.len
 	m.take(now, p)
-	return woke || m.in.len > had || m.eof || room < m.roomy() && m.writable() >= m.roomy() || m.status == dead
+	return woke || m.in.len > had || m.eof || m.status == dead
 }
 
 // resetError is what a reset means.
@@ -158,7 +159,7 @@ func (m *machine) resetError() syscall.Errno {
 // measure takes the times in a packet.
 func (m *machine) measure(now time.Duration, p *packet) {
 	if p.time != 0 {
-		m.reply = max(1, micros(now)-p.time)
+		m.reply = max(1, micros(now-p.waited)-p.time) // that we are slow is no sign of a full line
 		// If the other's clock is the faster one, its packets seem to take less and less time, and ours more and more.
 		if drift := m.theirs.add(now, m.reply); drift < 0 {
 			m.delays.shift(uint32(-drift))
@@ -180,7 +181,7 @@ func (m *machine) writable() int { return max(minOut, 2*int(m.ledbat.window)) - 
 func (m *machine) roomy() int { return max(minOut, 2*int(m.ledbat.window)) / 4 }
 
 // minOut is how many bytes a connection holds for its peer at least, if they are written.
-const minOut = 64 << 10
+const minOut = 32 << 10
 
 // write takes bytes to send, at most writable.
 func (m *machine) write(p []byte) { m.out.write(p) }

@@ -1,6 +1,9 @@
 package utp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // kind is the type of a packet (BEP 29).
 type kind uint8
@@ -19,16 +22,19 @@ const (
 	headerLen = 20
 )
 
-// Extensions (BEP 29): a chain of type of the next, length, content. Unknown ones are skipped.
+// Extensions (BEP 29): a chain of type of the next, length, content. Unknown ones are skipped, but libutp takes a packet that begins
+// with one above 2 for none of its version.
 const (
-	extEnd     = 0
-	extSack    = 1    // a bit mask of what has arrived from the packet after the next expected one on
-	extLargest = 0x4c // ours: four bytes; in a SYN and its answer the longest datagram that is read, else the longest that has come
+	extEnd  = 0
+	extSack = 1 // a bit mask of what has arrived from the packet after the next expected one on
+	extBits = 2 // eight bytes, of which nobody says what they mean. Ours are bitsMagic and a length in four bytes: in a SYN and its
+	// answer the longest datagram that is read, else the longest that has come
 )
 
 const (
-	largestLen = 4
-	maxSack    = 252 // bytes of a mask: a multiple of 4 that fits into the length's byte
+	bitsMagic = "shoa"
+	bitsLen   = 8
+	maxSack   = 252 // bytes of a mask: a multiple of 4 that fits into the length's byte
 )
 
 // header is what each packet begins with.
@@ -48,7 +54,8 @@ type packet struct {
 	sack    []byte // nil if it has none
 	largest int    // 0 if it does not say
 	payload []byte
-	size    int // of the datagram
+	size    int           // of the datagram
+	waited  time.Duration // in our system's queue
 }
 
 var be = binary.BigEndian
@@ -82,8 +89,8 @@ func parse(b []byte, p *packet) bool {
 		switch {
 		case ext == extSack && len(content) > 0:
 			p.sack = content
-		case ext == extLargest && len(content) == largestLen:
-			p.largest = int(min(be.Uint32(content), maxDatagram))
+		case ext == extBits && len(content) == bitsLen && string(content[:4]) == bitsMagic:
+			p.largest = int(min(be.Uint32(content[4:]), maxDatagram))
 		}
 		ext, rest = rest[0], rest[2+len(content):]
 	}

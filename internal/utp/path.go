@@ -11,9 +11,9 @@ const (
 )
 
 const (
-	pathRaise  = 10 * time.Minute // between attempts to find more (RFC 8899 §5.1.1)
-	pathWait   = 500 * time.Millisecond
-	pathProbes = 2 // of a length, before it is taken for too long
+	pathRaise  = 10 * time.Minute       // between attempts to find more (RFC 8899 §5.1.1)
+	pathWait   = 200 * time.Millisecond // for an answer at least
+	pathProbes = 2                      // of a length, before it is taken for too long
 )
 
 // path finds how long datagrams may be (packetization layer path MTU discovery, RFC 8899), without ICMP.
@@ -113,6 +113,13 @@ func (q *path) failed(now time.Duration) {
 	if q.next() == 0 {
 		q.until = now + pathRaise
 	}
+}
+
+// shrink is called when nothing gets there: perhaps it is too long (RFC 8899 §4.3).
+func (q *path) shrink(now time.Duration) {
+	q.size = min(q.size, basePath)
+	q.probe, q.tries, q.ceiling = 0, 0, 0
+	q.until = now + pathRaise
 }
 
 // told takes what the other end says: first what it reads, then what has come.

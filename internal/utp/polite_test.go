@@ -3,7 +3,6 @@ package utp
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -172,48 +171,139 @@ func (s *stage) end() {
 	}
 }
 
-var _ = io.EOF
+// The line of these tests: 20 Mbit/s with a queue of 100 ms in front, of which packets of Ethernet carry 96.8 % as payload.
+const (
+	lineRate = 2.5e6
+	payload  = 1452.0 / 1500
+)
 
-func TestExperiment(t *testing.T) {
-	for _, lat := range []time.Duration{5, 25, 50} {
-		lat *= time.Millisecond
-		for _, queue := range []int{125e3, 250e3, 500e3} {
-			line := simnet.Link{Down: 2.5e6, Queue: queue}
+// long is how long is measured: what the race detector slows is run again without it.
+const long = 25*time.Second - race*18*time.Second
+
+var line = simnet.Link{Down: lineRate, Queue: lineRate / 10}
+
+// TestCrowdedAlone: a flow that has a line for itself fills it, and hardly delays others.
+func TestCrowdedAlone(t *testing.T) {
+	for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
+		t.Run(rtt.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, line)
-				u := s.utp(s.sender(lat))
-				r := during(5*time.Second, u)
-				r2 := during(60*time.Second, u)
-				w := s.waits(s.sender(lat), lat, 30*time.Second)
-				t.Logf("lat %v q %d: alone %.1f%% then %.1f%%, wait %v", lat, queue, r[0]/2.5e4, r2[0]/2.5e4, w)
-				tc := s.tcp(s.sender(lat))
-				during(5*time.Second, u)
-				r = during(60*time.Second, u, tc)
-				t.Logf("   utp first, tcp later: utp %.1f%% tcp %.1f%%", r[0]/2.5e4, r[1]/2.5e4)
-				s.end()
-			})
-			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, line)
-				tc := s.tcp(s.sender(lat))
-				r := during(30*time.Second, tc)
-				u := s.utp(s.sender(lat))
-				r2 := during(60*time.Second, u, tc)
-				t.Logf("   tcp alone %.1f%%; utp later: utp %.1f%% tcp %.1f%%", r[0]/2.5e4, r2[0]/2.5e4, r2[1]/2.5e4)
-				s.end()
-			})
-			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, line)
-				u := s.utp(s.sender(lat))
-				during(30*time.Second, u)
-				v := s.utp(s.sender(lat))
-				for range 4 {
-					r := during(30*time.Second, u, v)
-					t.Logf("   two: first %.1f%% second %.1f%%", r[0]/2.5e4, r[1]/2.5e4)
+				defer s.end()
+				flow := s.utp(s.sender(rtt / 2))
+				during(5*time.Second, flow)
+				wait := make(chan time.Duration, 1)
+				go func() { wait <- s.waits(s.sender(rtt/2), rtt/2, long) }()
+				got := during(long, flow)[0] / lineRate / payload
+				w := <-wait
+				t.Logf("%.1f %% of the line, %v in the queue", 100*got, w)
+				if got < 0.95 || w > 25*time.Millisecond {
+					t.Errorf("%.1f %% of the line, %v in the queue", 100*got, w)
 				}
-				w := s.waits(s.sender(lat), lat, 30*time.Second)
-				t.Logf("   wait %v", w)
-				s.end()
 			})
+		})
+	}
+}
+
+// TestCrowdedBesideTCP: a TCP flow keeps the line, whoever came first, in the downlink of the one who receives and in the uplink of the one who
+// sends.
+func TestCrowdedBesideTCP(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		first    bool // uTP is
+		down, up simnet.Link
+	}{
+		{"uTP first, downlink", true, line, simnet.Link{}},
+		{"TCP first, downlink", false, line, simnet.Link{}},
+		{"uTP first, uplink", true, simnet.Link{}, simnet.Link{Up: lineRate, Queue: line.Queue}},
+		{"TCP first, uplink", false, simnet.Link{}, simnet.Link{Up: lineRate, Queue: line.Queue}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, c.down)
+				defer s.end()
+				var utp, tcp *atomic.Int64
+				h := s.sender(25 * time.Millisecond)
+				if c.up.Latency = 25 * time.Millisecond; c.up.Up > 0 {
+					h.SetLink(c.up)
+				}
+				if c.first {
+					utp = s.utp(h)
+				} else {
+					tcp = s.tcp(h)
+				}
+				time.Sleep(5 * time.Second)
+				if c.first {
+					tcp = s.tcp(h)
+				} else {
+					utp = s.utp(h)
+				}
+				time.Sleep(3 * time.Second)
+				got := during(long, tcp, utp)
+				t.Logf("TCP has %.1f %% of the line, uTP %.1f %%", 100*got[0]/lineRate, 100*got[1]/lineRate)
+				if got[0]/lineRate < 0.9 {
+					t.Errorf("TCP has %.1f %% of the line, uTP %.1f %%", 100*got[0]/lineRate, 100*got[1]/lineRate)
+				}
+			})
+		})
+	}
+}
+
+// TestCrowdedLatecomer: of two flows, the one that begins later gets its half.
+func TestCrowdedLatecomer(t *testing.T) {
+	for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond} {
+		t.Run(rtt.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, line)
+				defer s.end()
+				a := s.utp(s.sender(rtt / 2))
+				time.Sleep(5 * time.Second)
+				b := s.utp(s.sender(rtt / 2))
+				time.Sleep(10 * time.Second)
+				got := during(long, a, b)
+				share := got[1] / (got[0] + got[1])
+				t.Logf("it gets %.1f %%, and both %.1f %% of the line", 100*share, 100*(got[0]+got[1])/lineRate/payload)
+				if share < 0.4 || share > 0.6 {
+					t.Errorf("it gets %.1f %%", 100*share)
+				}
+			})
+		})
+	}
+}
+
+// TestCrowdedGigabit: 1 Gbit/s at 50 ms, 4,300 packets on their way.
+func TestCrowdedGigabit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, simnet.Link{Down: 125e6})
+		defer s.end()
+		flow := s.utp(s.sender(25 * time.Millisecond))
+		time.Sleep(time.Second)
+		got := during(time.Second-race*700*time.Millisecond, flow)[0] / 125e6
+		t.Logf("%.1f %% of the line", 100*got)
+		if got < 0.9 {
+			t.Errorf("%.1f %% of the line", 100*got)
 		}
+	})
+}
+
+// TestCrowdedLossyLine: losses by chance are not taken for a full line at once, though they are for congestion.
+func TestCrowdedLossyLine(t *testing.T) {
+	for _, loss := range []float64{0.001, 0.01, 0.05} {
+		t.Run(fmt.Sprint(loss), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lossy := line
+				lossy.Loss = loss
+				s := newStage(t, lossy)
+				defer s.end()
+				utp := s.utp(s.sender(25 * time.Millisecond))
+				tcp := newStage(t, lossy)
+				defer tcp.end()
+				other := tcp.tcp(tcp.sender(25 * time.Millisecond))
+				got := during(long, utp, other)
+				t.Logf("uTP %.0f kB/s, TCP without uTP beside it %.0f kB/s", got[0]/1e3, got[1]/1e3)
+				if got[0] < got[1]/4 || got[0] < 30e3 {
+					t.Errorf("%.0f kB/s, where TCP has %.0f kB/s", got[0]/1e3, got[1]/1e3)
+				}
+			})
+		})
 	}
 }

@@ -2,9 +2,9 @@ package utp
 
 import "time"
 
-// mss is how long a packet of data is at most, header included: short enough that a window has some.
+// mss is how long a packet of data is at most, header included: no longer than Ethernet's but where a window has some of it.
 func (m *machine) mss() int {
-	return min(m.path.size, max(basePath, int(m.ledbat.window)/8))
+	return min(m.path.size, max(ethernet4, int(m.ledbat.window)/8))
 }
 
 // send adds to o what is to be sent now, as far as there is room. Whoever calls it sends that and calls it again, until it adds
@@ -20,7 +20,7 @@ func (m *machine) send(now time.Duration, o *output) {
 		m.sendFin(now, o)
 		m.sendProbe(now, o)
 	}
-	if m.ackDue && o.fits(headerLen+maxSack+8) {
+	if m.ackDue && o.fits(headerLen+2+bitsLen+2+maxSack) {
 		if o.used == before || m.early.count > 0 || m.path.tell > 0 {
 			m.sendState(now, o, 0)
 		}
@@ -39,7 +39,7 @@ func (m *machine) sendLost(now time.Duration, o *output) {
 			m.resend++
 		}
 		p := m.flight.get(m.resend)
-		if !o.fits(headerLen+2+largestLen+int(p.size)) || m.inFlight > 0 && m.inFlight+int(p.size) > int(m.ledbat.window) {
+		if !o.fits(headerLen+2+bitsLen+int(p.size)) || m.inFlight > 0 && m.inFlight+int(p.size) > int(m.ledbat.window) {
 			return
 		}
 		m.lost--
@@ -127,17 +127,18 @@ func (m *machine) header(now time.Duration, k kind, seq uint16) header {
 
 // sendSyn sends a SYN, which tells how long a datagram we read.
 func (m *machine) sendSyn(now time.Duration, seq uint16, o *output) {
-	b := o.add(headerLen+2+largestLen, false)
+	b := o.add(headerLen+2+bitsLen, false)
 	h := m.header(now, kindSyn, seq)
 	h.id = m.recvID
-	h.put(b, extLargest)
+	h.put(b, extBits)
 	putLargest(b[headerLen:], extEnd, m.path.limit)
 }
 
 // putLargest writes an extension that has a length.
 func putLargest(b []byte, next byte, n int) {
-	b[0], b[1] = next, largestLen
-	be.PutUint32(b[2:], uint32(n))
+	b[0], b[1] = next, bitsLen
+	copy(b[2:], bitsMagic)
+	be.PutUint32(b[6:], uint32(n))
 }
 
 // sendState sends an acknowledgement, or a probe of the path of so many bytes, which is one with padding.
@@ -151,7 +152,7 @@ func (m *machine) sendState(now time.Duration, o *output, probe int) {
 	}
 	if tell {
 		m.path.tell--
-		ext, n = extLargest, n+2+largestLen
+		ext, n = extBits, n+2+bitsLen
 	}
 	b := o.add(max(n, probe), probe > 0)
 	h := m.header(now, kindState, m.nextSeq())
@@ -163,7 +164,7 @@ func (m *machine) sendState(now time.Duration, o *output, probe int) {
 			next = extSack
 		}
 		putLargest(b, next, m.path.largest)
-		b = b[2+largestLen:]
+		b = b[2+bitsLen:]
 	}
 	if sack > 0 {
 		b[0], b[1] = extEnd, byte(sack)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,12 +32,15 @@ type Config struct {
 	Local net.Addr
 	// MaxConns bounds the connections that others make to us; 0 is 4,096. Beyond it they are not answered.
 	MaxConns int
+	// MaxHeld is how many bytes all connections together hold for their readers, roughly; 0 is 128 MiB. Beyond it each is given 32 KiB.
+	MaxHeld int64
 	// MaxDatagram bounds the datagrams that are sent and read, in bytes; 0 is 65,000. Paths are probed for how much of it they carry.
 	MaxDatagram int
 }
 
 const (
 	defaultConns = 4096
+	defaultHeld  = 128 << 20
 	backlog      = 256 // connections that wait for Accept
 )
 
@@ -47,6 +51,7 @@ type Socket struct {
 	timers timers
 	stop   chan struct{}
 	runner sync.WaitGroup
+	held   atomic.Int64 // bytes that connections hold for their readers
 
 	mu       sync.Mutex
 	conns    map[key]*Conn
@@ -72,6 +77,9 @@ type key struct {
 func New(cfg Config) *Socket {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = defaultConns
+	}
+	if cfg.MaxHeld == 0 {
+		cfg.MaxHeld = defaultHeld
 	}
 	if cfg.MaxDatagram == 0 || cfg.MaxDatagram > maxDatagram {
 		cfg.MaxDatagram = maxDatagram
@@ -110,6 +118,7 @@ func (s *Socket) receive(now time.Duration, datagrams *netx.Packet) {
 		if !parse(d, &p) {
 			continue
 		}
+		p.waited = datagrams.Waited
 		if conn == nil || p.id != id || p.kind == kindSyn || p.kind == kindReset {
 			if conn != nil {
 				conn.mu.Unlock()
@@ -120,6 +129,7 @@ func (s *Socket) receive(now time.Duration, datagrams *netx.Packet) {
 			conn.mu.Lock()
 			if !conn.touched {
 				conn.touched = true
+				conn.m.tight = s.held.Load() > s.cfg.MaxHeld
 				s.touched = append(s.touched, conn)
 			}
 		}
@@ -219,7 +229,7 @@ func (s *Socket) reply(to netip.AddrPort, p *packet) {
 	o := newOutput(to)
 	ext, n := byte(extEnd), headerLen
 	if p.largest > 0 {
-		ext, n = extLargest, n+2+largestLen
+		ext, n = extBits, n+2+bitsLen
 	}
 	b := o.add(n, false)
 	p.put(b, ext)

@@ -28,10 +28,10 @@ func (m *machine) takeData(d int, payload []byte) {
 	switch {
 	case d == 1 && m.closed:
 		m.got++
-	case d == 1 && m.in.len < m.window.size:
+	case d == 1 && m.in.len < m.limit():
 		m.got++
 		m.in.write(payload)
-	case d > 1 && d < maxEarly && m.in.len+m.early.bytes+len(payload) <= m.window.size:
+	case d > 1 && d < maxEarly && m.in.len+m.early.bytes+len(payload) <= m.limit():
 		m.early.put(m.got, d, payload)
 		return
 	default:
@@ -60,5 +60,16 @@ func (m *machine) consumed(now time.Duration, n int) {
 	}
 }
 
+// limit is how many bytes may be held for the reader.
+func (m *machine) limit() int {
+	if m.tight {
+		return leastRoom
+	}
+	return m.window.size
+}
+
 // room is the window to offer.
-func (m *machine) room() int { return max(0, m.window.size-m.in.len) }
+func (m *machine) room() int { return max(0, m.limit()-m.in.len) }
+
+// held is how many bytes are held for the reader.
+func (m *machine) held() int { return m.in.len + m.early.bytes }

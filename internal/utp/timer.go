@@ -18,6 +18,9 @@ func (m *machine) deadline() time.Duration {
 	if m.flight.len > 0 {
 		at = min(at, m.progress+m.wait())
 	}
+	if m.suspect > 0 {
+		at = min(at, m.suspect)
+	}
 	if m.stalled > 0 {
 		at = min(at, m.stalled+m.trip.timeout(m.backOff))
 	}
@@ -32,10 +35,11 @@ func (m *machine) deadline() time.Duration {
 
 // wait is how long after the last progress something is done about what is in flight.
 func (m *machine) wait() time.Duration {
-	if m.tailProbe || m.status == connecting || m.backOff > 0 {
-		return m.trip.timeout(m.backOff)
+	timeout := m.trip.timeout(m.backOff)
+	if m.tailProbes == maxTailProbes || m.status == connecting || m.backOff > 0 {
+		return timeout
 	}
-	return min(m.trip.tail(), m.trip.timeout(0))
+	return min(m.trip.tail()<<m.tailProbes, timeout)
 }
 
 // expire does what is due.
@@ -46,6 +50,11 @@ func (m *machine) expire(now time.Duration) {
 	case m.closed && now >= m.linger:
 		m.fail(os.NewSyscallError("write", syscall.ETIMEDOUT))
 		return
+	}
+	if m.suspect > 0 && now >= m.suspect {
+		m.judgeLate(now)
+	}
+	switch {
 	case m.flight.len > 0 && now >= m.progress+m.wait():
 		m.timeout(now)
 	case m.stalled > 0 && now >= m.stalled+m.trip.timeout(m.backOff):
@@ -63,8 +72,8 @@ func (m *machine) expire(now time.Duration) {
 
 // timeout is called when nothing has come back for too long.
 func (m *machine) timeout(now time.Duration) {
-	if m.status == open && m.wait() < m.trip.timeout(m.backOff) && !m.tailProbe && m.backOff == 0 {
-		m.tailProbe = true
+	if m.wait() < m.trip.timeout(m.backOff) {
+		m.tailProbes++
 		m.probeTail()
 		return
 	}
@@ -72,7 +81,7 @@ func (m *machine) timeout(now time.Duration) {
 		return
 	}
 	m.progress = now
-	m.tailProbe = false
+	m.tailProbes = 0
 	for i := range m.flight.len {
 		seq := m.flight.first + uint16(i)
 		if p := m.flight.get(seq); p.fate == flying {
@@ -84,8 +93,12 @@ func (m *machine) timeout(now time.Duration) {
 		}
 	}
 	m.flight.forget()
+	m.suspect = 0
 	m.newest, m.recovery = m.flight.count, m.flight.count
-	m.ledbat.timedOut(m.mss())
+	m.ledbat.timedOut(now, m.mss())
+	if m.backOff > 1 {
+		m.path.shrink(now)
+	}
 }
 
 // countTimeout gives the connection up after too many.
@@ -96,6 +109,9 @@ func (m *machine) countTimeout() {
 		m.fail(os.NewSyscallError("connect", syscall.ETIMEDOUT))
 	}
 }
+
+// maxTailProbes is how often the last packet is sent again before there is a timeout: the answer may be lost too.
+const maxTailProbes = 2
 
 // probeTail sends the last packet that is flying again, so that the answer tells what is lost (RFC 8985 §7).
 func (m *machine) probeTail() {

@@ -3,12 +3,15 @@ package utp
 import "time"
 
 const (
+	leastRoom = 32 << 10 // bytes that a connection holds for its reader at most while the socket holds too much
 	firstRoom = 1 << 20  // bytes that a connection offers to hold for its reader
-	maxRoom   = 16 << 20 // the same, where round trip and rate are high
+	nearRoom  = 4 << 20  // the same at most where the round trip is short: more would only overflow the system's queue
+	maxRoom   = 16 << 20 // and where it is long
+	near      = 5 * time.Millisecond
 )
 
-// window is how much a connection offers to hold, which it does only if its reader is slow. It grows to twice of what is read
-// in a round trip, as it must not be what limits the rate.
+// window is how much a connection offers to hold, which it does only if its reader is slow. It grows to four times what is read
+// in a round trip: a sender in slow start doubles its own each time, which this must not limit.
 type window struct {
 	size  int
 	read  int // bytes since
@@ -23,7 +26,11 @@ func (w *window) consumed(now time.Duration, n int, trip time.Duration) {
 		return
 	}
 	if past < 4*trip {
-		w.size = min(max(w.size, int(2*float64(w.read)*float64(trip)/float64(past))), maxRoom)
+		most := maxRoom
+		if trip < near {
+			most = nearRoom
+		}
+		w.size = max(w.size, min(int(4*float64(w.read)*float64(trip)/float64(past)), most))
 	}
 	w.read, w.since = 0, now
 }

@@ -30,7 +30,7 @@ func (s *Session) openDatagrams() error {
 	case s.cfg.NoTCP && s.cfg.Listen != "":
 		at = s.cfg.Listen
 	}
-	pc, err := s.cfg.Network.ListenPacket(s.ctx, "udp", at)
+	pc, err := s.listenPacket(at)
 	switch {
 	case errors.Is(err, netx.ErrNoPackets):
 		s.notice("the route carries no UDP: DHT, uTP and UDP trackers are off")
@@ -51,6 +51,15 @@ func (s *Session) openDatagrams() error {
 		}
 	}
 	return nil
+}
+
+// listenPacket opens a packet socket, which a proxy may lose.
+func (s *Session) listenPacket(at string) (net.PacketConn, error) {
+	open := func(ctx context.Context) (net.PacketConn, error) { return s.cfg.Network.ListenPacket(ctx, "udp", at) }
+	if netx.TraitsOf(s.cfg.Network).Listens {
+		return open(s.ctx)
+	}
+	return newLasting(s.ctx, open)
 }
 
 // startDatagrams begins to read the socket, once it is known what to do with what comes.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 
@@ -32,6 +34,9 @@ func (s *Session) openDHT() error {
 	}
 	if s.cfg.Anonymous {
 		cfg.State = ""
+	}
+	if cfg.State != "" {
+		_ = os.MkdirAll(filepath.Dir(cfg.State), 0o700) // else nothing is remembered, which Close tells
 	}
 	node, err := dht.New(cfg)
 	if err != nil {

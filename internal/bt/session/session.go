@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"shoal/internal/block"
+	"shoal/internal/bt/lsd"
 	"shoal/internal/bt/road"
 	"shoal/internal/bt/swarm"
 	"shoal/internal/bt/torrent"
@@ -25,6 +26,7 @@ import (
 	"shoal/internal/ipfilter"
 	"shoal/internal/mse"
 	"shoal/internal/netx"
+	"shoal/internal/portmap"
 	"shoal/internal/rate"
 	"shoal/internal/storage"
 )
@@ -59,6 +61,8 @@ type Config struct {
 	NoUTP      bool             // no uTP (BEP 29)
 	NoTCP      bool             // over uTP only, both ways
 	DHT        *DHT             // nil: no part in the DHT
+	LSD        bool             // look for peers on the local network (BEP 14)
+	PortMap    bool             // have the router open our port (UPnP, NAT-PMP, PCP)
 	Isolated   bool             // nothing is contacted that only a stranger named but peers: no trackers that peers know (BEP 28)
 	Filter     *ipfilter.Filter // addresses that are neither dialled nor let in; nil: none
 
@@ -80,9 +84,11 @@ type Session struct {
 	down   *rate.Limiter
 	up     *rate.Limiter
 	ln     net.Listener
-	udp    *datagrams    // nil: there is no UDP
-	dht    *dht.Node     // nil: it takes no part
-	greets chan struct{} // a slot for each incoming handshake
+	udp    *datagrams      // nil: there is no UDP
+	dht    *dht.Node       // nil: it takes no part
+	lsd    *lsd.Service    // nil: it is off
+	ports  *portmap.Mapper // nil: it is off
+	greets chan struct{}   // a slot for each incoming handshake
 	ctx    context.Context
 	end    context.CancelFunc
 	wg     sync.WaitGroup
@@ -115,6 +121,7 @@ func New(cfg Config) (*Session, error) {
 	cfg.MaxDials = orDefault(cfg.MaxDials, DefaultMaxDials)
 	cfg.IDStyle = orDefault(cfg.IDStyle, "-SL0001-")
 	cfg.Encryption = orDefault(cfg.Encryption, road.PreferEncryption)
+	cfg.Anonymous = cfg.Anonymous || netx.TraitsOf(cfg.Network).Anonymous
 	if cfg.Anonymous {
 		cfg.IDStyle, cfg.Client = "", ""
 	}
@@ -142,6 +149,7 @@ func New(cfg Config) (*Session, error) {
 		return nil, err
 	}
 	s.share()
+	s.openLocal()
 	if s.ln != nil {
 		s.wg.Go(func() { s.accept(s.ln) })
 	}
@@ -423,7 +431,7 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.end()
-	sockets := s.closeDatagrams()
+	sockets := errors.Join(s.closeLocal(), s.closeDatagrams())
 	s.wg.Wait()
 	for _, e := range all {
 		e.way.client.CloseIdleConnections()

@@ -107,14 +107,16 @@ func (s *Session) newWay(n netx.Network) *way {
 
 // wayOf returns a torrent's way out: its own if it has a network of its own, or if the network keeps what torrents do apart.
 func (s *Session) wayOf(spec *Spec, h ident.InfoHash) *way {
-	n := spec.Network
-	if n == nil {
-		n = netx.Isolate(s.cfg.Network, h.String())
+	if spec.Network != nil {
+		return s.newWay(spec.Network)
 	}
+	n := netx.Isolate(s.cfg.Network, h.String())
 	if n == s.cfg.Network {
 		return s.main
 	}
-	return s.newWay(n)
+	w := s.newWay(n)
+	w.UTP = s.main.UTP
+	return w
 }
 
 // addFinders gives a torrent its ways of finding peers.
@@ -127,8 +129,14 @@ func (s *Session) addFinders(cfg *torrent.Config, spec *Spec, w *way, tiers [][]
 			cfg.Trackers = a
 		}
 	}
-	if s.dht != nil && w == s.main {
+	if s.dht != nil && spec.Network == nil && !spec.private() {
+		for _, p := range spec.Peers {
+			s.addNode(p) // most have a node at the same port
+		}
 		cfg.Public = append(cfg.Public, s.dht.Finder())
+	}
+	if s.lsd != nil && spec.Network == nil {
+		cfg.Public = append(cfg.Public, s.lsd.Finder())
 	}
 }
 

@@ -117,12 +117,20 @@ func (t *Torrent) withdraw() {
 	t.wg.Wait()
 }
 
+// port returns the port where others reach us, 0 if nowhere.
+func (t *Torrent) port() uint16 {
+	if p := t.cfg.External.Load(); p != 0 {
+		return uint16(p)
+	}
+	return t.cfg.Port
+}
+
 // finderView is the torrent as finders see it.
 type finderView struct{ t *Torrent }
 
 func (v finderView) InfoHash() ident.InfoHash { return *v.t.infoHash.Load() }
 func (v finderView) PeerID() ident.PeerID     { return v.t.cfg.PeerID }
-func (v finderView) Port() uint16             { return v.t.cfg.Port }
+func (v finderView) Port() uint16             { return v.t.port() }
 func (v finderView) WantPeers() int           { return int(v.t.want.Load()) }
 func (v finderView) Progress() discovery.Progress {
 	p := &v.t.progress

@@ -176,7 +176,7 @@ func (t *Torrent) greetExtended(c *peer.Conn, addr netip.AddrPort) {
 		M: peer.OurExtensions(t.cfg.Swarm.Private, t.cfg.Anonymous), Version: t.cfg.Version, ReqQ: peer.MaxRequests, TR: t.trackersHash(),
 	}
 	if !t.cfg.Anonymous {
-		h.Port, h.YourIP = t.cfg.Port, addr.Addr()
+		h.Port, h.YourIP = t.port(), addr.Addr()
 	}
 	if t.info != nil {
 		h.MetadataSize = int64(len(t.info.Raw))

@@ -255,6 +255,9 @@ func problem(st *Status) string {
 
 func noPeers(s *swarm.Stats, trackers []discovery.Status) string {
 	for _, tr := range trackers {
+		if tr.URL == "dht" && tr.Message != "" && len(trackers) == 1 {
+			return "no peers: " + tr.Message + "; name one with --dht-node, or a peer with --peer"
+		}
 		if !tr.Working && tr.Message != "" {
 			return fmt.Sprintf("no peers: %s: %s", tr.URL, tr.Message)
 		}

@@ -52,7 +52,8 @@ type Shared struct {
 	NodePort  uint16               // UDP port of our DHT node (BEP 5); 0: there is none
 	Node      func(netip.AddrPort) // called with the DHT nodes that peers name; nil unless NodePort is set
 
-	Connections atomic.Int64 // to peers, of all torrents together
+	Connections atomic.Int64  // to peers, of all torrents together
+	External    atomic.Uint32 // the port that a router has opened for ours; 0: it is the same
 
 	// Gates for what many torrents may want at the same time: to open files, and to announce. Who looks for peers does not
 	// queue behind seeds.

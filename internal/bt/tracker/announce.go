@@ -14,6 +14,7 @@ import (
 
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
+	"shoal/internal/netx"
 )
 
 // family is one of the two internets, or whichever the network picks.
@@ -37,11 +38,11 @@ type target struct {
 // targets returns the families over which a tracker is reached: one address of each that its name has (BEP 7).
 func (c *Client) targets(ctx context.Context, u *url.URL) ([]target, error) {
 	addrs, err := c.n.Resolve(ctx, u.Hostname())
+	if errors.Is(err, netx.ErrNoResolve) {
+		return []target{{family: either}}, nil // the proxy knows the name though we do not
+	}
 	if err != nil {
-		if u.Scheme == "udp" || ctx.Err() != nil {
-			return nil, err
-		}
-		return []target{{family: either}}, nil // a proxy may know the name though we do not
+		return nil, err
 	}
 	if u.Scheme != "udp" {
 		if err := guardLoopback(u, addrs); err != nil {
@@ -133,12 +134,11 @@ func (c *Client) askUDP(ctx context.Context, u *url.URL, t target, build func(id
 	if err != nil || port == 0 {
 		return nil, fmt.Errorf("port %q in the URL", u.Port())
 	}
-	s := &c.sockets[t.family]
-	if err := s.open(ctx); err != nil {
-		return nil, err
+	if t.family == either {
+		s := &udpSocket{n: named{c.n, u.Host}}
+		return s.ask(ctx, there, build)
 	}
-	defer s.release()
-	return s.ask(ctx, netip.AddrPortFrom(t.addr, uint16(port)), build)
+	return c.sockets[t.family].ask(ctx, netip.AddrPortFrom(t.addr, uint16(port)), build)
 }
 
 // report passes on what an answer holds for others.

@@ -131,6 +131,10 @@ func addrPort(a net.Addr) netip.AddrPort {
 // ask sends what build makes, again and again, until the tracker at addr answers, and returns the answer with its
 // header. It gets a connection id first if there is none.
 func (s *udpSocket) ask(ctx context.Context, addr netip.AddrPort, build func(id uint64, tx uint32) []byte) ([]byte, error) {
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	defer s.release()
 	for _, wait := range udpWaits {
 		id, ok := s.connection(addr)
 		if !ok {

@@ -162,7 +162,6 @@ func (m *Message) item(key string, v bencode.Value) {
 
 func (m *Message) want(v bencode.Value) {
 	for item := range v.List() {
-		m.HasWant = true
 		switch s, _ := item.Bytes(); string(s) {
 		case "n4":
 			m.Want4 = true
@@ -170,6 +169,7 @@ func (m *Message) want(v bencode.Value) {
 			m.Want6 = true
 		}
 	}
+	m.HasWant = m.Want4 || m.Want6 // other strings are for the future
 }
 
 func id(v bencode.Value, dst *ID) bool {

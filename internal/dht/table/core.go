@@ -41,6 +41,7 @@ type Core struct {
 	pending  map[uint32]*query
 	lookups  []*Lookup
 	wake     time.Duration // nothing is due before, if pending or lookups have anything
+	starved  bool          // queries were not sent because too many were under way
 	join     joining
 	identity identity
 	tokens   tokens
@@ -195,6 +196,7 @@ func usable(a netip.AddrPort) bool {
 // ask sends a query. It reports false if too many are under way.
 func (c *Core) ask(now time.Duration, n krpc.Node, m *krpc.Message, by asker) bool {
 	if len(c.pending) >= maxPending {
+		c.starved = true
 		return false
 	}
 	tid := c.cfg.Rand.Uint32()
@@ -294,16 +296,21 @@ func (c *Core) expire(now time.Duration) {
 			c.wakeAt(q.deadAt)
 		}
 	}
+	starved := c.starved
+	c.starved = false
 	for _, l := range slices.Clone(c.lookups) {
+		if starved {
+			l.step(c, now)
+		}
 		l.check(c, now)
 	}
 }
 
-// lost takes that a query will not be answered. While nobody at all is heard, that says nothing about the node.
+// lost takes that a query will not be answered. When nobody at all has been heard for a while, that says nothing about the node.
 func (c *Core) lost(now time.Duration, q *query) {
 	c.stats.Lost++
 	c.unheard++
-	if c.received >= q.sent {
+	if now-c.received <= isolation {
 		c.table.failed(q.node)
 	}
 	q.by.failed(c, now, q)

@@ -65,29 +65,32 @@ func (c *crowd) store(by *simNode, s swarm, done func(Result)) {
 func (c *crowd) search(all []swarm, pace time.Duration) *outcome {
 	o := &outcome{}
 	for i, s := range all {
-		c.after(time.Duration(i)*pace, func() {
-			by, began, found := c.any(), c.now, false
-			c.start(by, &Lookup{
-				Target: s.key, Ask: krpc.Message{Method: krpc.GetPeers},
-				Answer: func(m *krpc.Message, _ netip.AddrPort) {
-					for a := range m.EachPeer() {
-						if a == s.peer && !found {
-							found = true
-							o.found++
-							o.first = append(o.first, c.now-began)
-						}
-					}
-				},
-				Done: func(r Result) {
-					o.n++
-					o.asked += r.Asked
-					o.done = append(o.done, r.Took)
-				},
-			})
-		})
+		c.after(time.Duration(i)*pace, func() { c.look(c.any(), s, o) })
 	}
 	c.run(time.Duration(len(all))*pace + 30*time.Second)
 	return o
+}
+
+// look has a node look for a swarm.
+func (c *crowd) look(by *simNode, s swarm, o *outcome) {
+	began, found := c.now, false
+	c.start(by, &Lookup{
+		Target: s.key, Ask: krpc.Message{Method: krpc.GetPeers},
+		Answer: func(m *krpc.Message, _ netip.AddrPort) {
+			for a := range m.EachPeer() {
+				if a == s.peer && !found {
+					found = true
+					o.found++
+					o.first = append(o.first, c.now-began)
+				}
+			}
+		},
+		Done: func(r Result) {
+			o.n++
+			o.asked += r.Asked
+			o.done = append(o.done, r.Took)
+		},
+	})
 }
 
 // size returns how large a crowd is, and how many look-ups are made.
@@ -106,6 +109,30 @@ func network(seed uint64, n int, insecure float64) *crowd {
 	}
 	c.fill(0.2)
 	return c
+}
+
+// check looks at every node.
+func (c *crowd) check(t *testing.T) {
+	for _, n := range c.nodes {
+		n.Core.check(t)
+	}
+}
+
+// unreachable returns the share of the nodes in tables that are gone or behind a NAT.
+func (c *crowd) unreachable() float64 {
+	all, bad := 0, 0
+	for _, n := range c.nodes {
+		if n.gone {
+			continue
+		}
+		for e := range n.table.all() {
+			all++
+			if other := c.byAddr[e.Addr]; other == nil || other.gone || other.nat != nil {
+				bad++
+			}
+		}
+	}
+	return float64(bad) / float64(all)
 }
 
 func (c *crowd) roundTrips() []time.Duration {
@@ -137,6 +164,7 @@ func TestCrowdLookups(t *testing.T) {
 	if float64(o.found) < 0.95*float64(lookups) {
 		t.Errorf("after half has vanished, %d of %d are found", o.found, lookups)
 	}
+	c.check(t)
 }
 
 func TestCrowdOfLiars(t *testing.T) {
@@ -153,6 +181,7 @@ func TestCrowdOfLiars(t *testing.T) {
 			if float64(o.found) < 0.95*float64(lookups) {
 				t.Errorf("%d of %d are found", o.found, lookups)
 			}
+			c.check(t)
 		})
 	}
 }
@@ -212,7 +241,66 @@ func TestCrowdIdles(t *testing.T) {
 	if worst > 1000 {
 		t.Errorf("a node has %.0f bytes a second one way", worst)
 	}
+	c.check(t)
+	behind := c.unreachable()
+	t.Logf("%.1f %% of the nodes in tables are behind NATs, of all nodes 30 %%", 100*behind)
+	if behind > 0.1 {
+		t.Errorf("%.1f %% of the nodes in tables cannot be reached", 100*behind)
+	}
+	c.kill(0.5)
+	c.run(time.Hour)
+	if gone := c.unreachable(); gone > 0.15 {
+		t.Errorf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)
+	} else {
+		t.Logf("an hour after half has vanished, %.1f %% of the nodes in tables cannot be reached", 100*gone)
+	}
 	if nodes/float64(n) < 30 {
 		t.Errorf("tables have %.0f nodes", nodes/float64(n))
+	}
+}
+
+// newcomers have nodes that know one address each join and look for swarms at once.
+func (c *crowd) newcomers(all []swarm) *outcome {
+	o := &outcome{}
+	for _, s := range all {
+		known := c.any()
+		for known.nat != nil {
+			known = c.any()
+		}
+		n := c.add(true, false)
+		n.Begin(c.now, nil, &c.out)
+		n.Add(c.now, known.addr)
+		c.plan(n)
+		c.look(n, s, o)
+		c.run(100 * time.Millisecond)
+	}
+	c.run(30 * time.Second)
+	return o
+}
+
+func TestCrowdNewcomers(t *testing.T) {
+	n, lookups := size()
+	n, lookups = n/4, lookups/4
+	c := network(5, n, 0.2)
+	swarms, _ := c.announce(lookups, 50*time.Millisecond)
+	o := c.newcomers(swarms)
+	t.Logf("from the first datagram of all: %v", o)
+	if float64(o.found) < 0.98*float64(lookups) || o.n != lookups {
+		t.Errorf("%d of %d are found", o.found, lookups)
+	}
+	if m := quantile(o.first, 0.5); m > 3*time.Second {
+		t.Errorf("the first peer is found after %v", m)
+	}
+}
+
+func TestCrowdsAreTheSameForOneSeed(t *testing.T) {
+	run := func(seed uint64) string {
+		c := network(seed, 300, 0.2)
+		c.corrupt(0.1)
+		swarms, _ := c.announce(20, 50*time.Millisecond)
+		return c.search(swarms, 50*time.Millisecond).String()
+	}
+	if a, b, other := run(6), run(6), run(7); a != b || a == other {
+		t.Errorf("%s\n%s\n%s", a, b, other)
 	}
 }

@@ -56,5 +56,6 @@ func (c *Core) vote(now time.Duration, said netip.AddrPort, voter netip.Addr) {
 	d.renamed = now
 	c.self = krpc.SecureID(ip, c.cfg.Rand)
 	c.table.rename(c.self)
+	c.store.far.key, c.items.far.key = c.self, c.self
 	c.join.self, c.join.next = 0, now
 }

@@ -4,12 +4,14 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"time"
+
+	"shoal/internal/dht/krpc"
 )
 
 const (
 	cells       = 1024
-	perAddress  = 10.0   // answers a second to one address, one of 256 bytes
-	burst       = 60.0   // answers at once to one address
+	perAddress  = 25.0   // answers a second to one address, one of 256 bytes
+	burst       = 150.0  // answers at once to one address
 	perSecond   = 4000.0 // answers a second to all
 	answerShare = 256    // bytes of an answer that count as one
 )
@@ -50,7 +52,8 @@ func (l *limiter) hash(a netip.Addr) uint64 {
 	return x ^ x>>32
 }
 
-// allow takes one answer from the budgets of an address and of all, or reports that there is none left.
+// allow takes one answer from the budgets of an address and of all, or reports that there is none left. Who is in our local network
+// shares the budget of all only: there, one address may announce much to few nodes.
 func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	if l.cells == nil {
 		l.cells = make([]cell, cells)
@@ -62,7 +65,7 @@ func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	c := &l.cells[l.hash(from)%cells]
 	c.refill(now, perAddress, burst)
 	l.all.refill(now, perSecond, perSecond)
-	if c.left < 1 || l.all.left < 1 {
+	if c.left < 1 && !krpc.Local(from) || l.all.left < 1 {
 		return false
 	}
 	c.left--
@@ -70,8 +73,12 @@ func (l *limiter) allow(now time.Duration, from netip.Addr) bool {
 	return true
 }
 
-// charge takes what a long answer costs beyond one.
+// charge takes what a long answer costs beyond one. It may be sent to somebody who has not asked, unless the address has proved to be
+// that of the asker.
 func (l *limiter) charge(from netip.Addr, size int) {
+	if l.hasProved(from) {
+		return
+	}
 	l.cells[l.hash(from)%cells].left -= float32(size) / answerShare
 }
 

@@ -15,6 +15,7 @@ const (
 	maxInsecure   = 3 * K            // of the candidates, whose ids do not fit their addresses
 	discredit     = 4                // nodes named by one other that do not answer, while none does, until the rest is not asked
 	patience      = 20 * time.Second // how long a look-up waits for the first answer
+	impatience    = 3 * time.Second  // likewise, if nobody has been met for long
 	maxWrites     = K + K/2          // nodes at which something is stored
 )
 
@@ -33,10 +34,11 @@ type Lookup struct {
 	Done   func(r Result)                             // called once
 
 	started    time.Duration
-	candidates []candidate // closest first
-	tellers    []teller    // the first stands for our own table
-	flying     int         // queries under way that are not slow
-	late       int         // slow ones
+	until      time.Duration // it waits for the first answer
+	candidates []candidate   // closest first
+	tellers    []teller      // the first stands for our own table
+	flying     int           // queries under way that are not slow
+	late       int           // slow ones
 	writing    int
 	result     Result
 	ended      bool
@@ -82,20 +84,53 @@ func (c *Core) Start(now time.Duration, l *Lookup, out *Out) {
 }
 
 func (c *Core) start(now time.Duration, l *Lookup) {
-	l.started = now
+	l.started, l.until = now, now+patience
+	if c.table.Len() == 0 && now-c.join.began > patience {
+		l.until = now + impatience // so that those that wait their turn are not held up
+	}
 	l.tellers = append(l.tellers, teller{})
 	l.Ask.Target = l.Target
 	c.lookups = append(c.lookups, l)
 	for _, n := range l.Seeds {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
 	l.Seeds = nil
 	near := c.table.mixed(nil, l.Target, 2*K, func(e *entry) bool { return e.fails < 2 })
 	for _, n := range near {
-		l.add(c, n, 0)
+		l.add(n, 0)
 	}
-	c.wakeAt(now + patience)
+	if l.Answer != nil {
+		if m, ok := c.own(&l.Ask); ok {
+			l.Answer(&m, ourselves)
+		}
+	}
+	c.wakeAt(l.until)
 	l.step(c, now)
+}
+
+// ourselves is whom an answer is from that nobody sent.
+var ourselves = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
+
+// own answers a query of ours from what we keep for others: in a small network that may be all there is.
+func (c *Core) own(q *krpc.Message) (m krpc.Message, ok bool) {
+	m = krpc.Message{Kind: krpc.Response, ID: c.self}
+	set, it := c.store.sets[q.Target], c.items.held[q.Target]
+	switch {
+	case q.Method == krpc.GetPeers && set != nil:
+		m.Values = set.pick(nil, maxSet*len("18:")+maxSet*18, q.NoSeed, c.cfg.Rand)
+		m.HasValues = true
+		if q.Scrape {
+			m.SeedFilter, m.PeerFilter = set.filters()
+		}
+	case q.Method == krpc.Get && it != nil:
+		m.Value = it.value
+		if it.mutable {
+			m.HasSeq, m.Seq, m.Key, m.Sig = true, it.seq, it.key[:], it.sig[:]
+		}
+	default:
+		return m, false
+	}
+	return m, true
 }
 
 // Stop ends a look-up without calling Done.
@@ -113,14 +148,11 @@ func (c *Core) drop(l *Lookup) {
 	c.lookups = slices.DeleteFunc(c.lookups, func(o *Lookup) bool { return o == l })
 }
 
-// Lookups returns how many look-ups are under way.
-func (c *Core) Lookups() int { return len(c.lookups) }
-
 // welcome lets look-ups that know nobody begin with a node that is new in the table.
 func (c *Core) welcome(now time.Duration, n krpc.Node) {
 	for _, l := range slices.Clone(c.lookups) {
 		if l.flying == 0 && l.late == 0 && l.result.Answered == 0 {
-			l.add(c, n, 0)
+			l.add(n, 0)
 			l.step(c, now)
 		}
 	}
@@ -131,7 +163,7 @@ func (c *Core) welcome(now time.Duration, n krpc.Node) {
 }
 
 // add takes note of a node that teller has named.
-func (l *Lookup) add(c *Core, n krpc.Node, teller int) {
+func (l *Lookup) add(n krpc.Node, teller int) {
 	at, found := slices.BinarySearchFunc(l.candidates, n.ID, func(x candidate, id krpc.ID) int {
 		switch {
 		case x.ID == id:
@@ -286,7 +318,7 @@ func (l *Lookup) step(c *Core, now time.Duration) {
 	})
 	switch {
 	case open > 0, l.late > 0 && l.result.Answered < K:
-	case l.result.Answered > 0, now-l.started >= patience:
+	case l.result.Answered > 0, now >= l.until:
 		l.finish(c, now)
 	}
 }
@@ -307,10 +339,10 @@ func (l *Lookup) ask(c *Core, now time.Duration, x *candidate) {
 
 // check ends a look-up that has waited in vain.
 func (l *Lookup) check(c *Core, now time.Duration) {
-	if !l.ended && now-l.started >= patience {
-		l.step(c, now)
+	if now < l.until {
+		c.wakeAt(l.until)
 	} else {
-		c.wakeAt(l.started + patience)
+		l.step(c, now)
 	}
 }
 
@@ -371,7 +403,7 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 		return
 	}
 	if x.ID != m.ID {
-		x = l.rename(c, x, m.ID)
+		x = l.rename(x, m.ID)
 	}
 	if x != nil {
 		l.take(c, now, x, m)
@@ -380,13 +412,13 @@ func (l *Lookup) answered(c *Core, now time.Duration, q *query, m *krpc.Message)
 }
 
 // rename gives a candidate the id that it really has.
-func (l *Lookup) rename(c *Core, x *candidate, id krpc.ID) *candidate {
+func (l *Lookup) rename(x *candidate, id krpc.ID) *candidate {
 	n := krpc.Node{ID: id, Addr: x.Addr}
 	if x.ID != (krpc.ID{}) {
 		l.count(x, func(t *teller) { t.failed++ })
 	}
 	l.candidates = slices.DeleteFunc(l.candidates, func(o candidate) bool { return o.Node == x.Node })
-	l.add(c, n, 0)
+	l.add(n, 0)
 	return l.find(n)
 }
 
@@ -403,7 +435,7 @@ func (l *Lookup) take(c *Core, now time.Duration, x *candidate, m *krpc.Message)
 	l.tellers = append(l.tellers, teller{})
 	for n := range c.told(m) {
 		if c.plausible(n, from.Addr()) {
-			l.add(c, n, len(l.tellers)-1)
+			l.add(n, len(l.tellers)-1)
 			c.table.heard(now, n, false)
 		}
 	}
@@ -436,8 +468,8 @@ func (l *Lookup) finish(c *Core, now time.Duration) {
 			if l.writing == maxWrites || len(x.token) == 0 {
 				continue
 			}
-			m := krpc.Message{Token: x.token}
-			if l.Write(&m, x.seq) && c.ask(now, x.Node, &m, (*writer)(l)) {
+			w := &writer{l: l, m: krpc.Message{Token: x.token}}
+			if l.Write(&w.m, x.seq) && c.ask(now, x.Node, &w.m, w) {
 				l.writing++
 			}
 		}
@@ -455,28 +487,39 @@ func (l *Lookup) end(c *Core) {
 	}
 }
 
-// writer is a look-up that waits for those at which it has stored something.
-type writer Lookup
+// writer is the asker of a node at which a look-up stores something. What is lost is sent once more.
+type writer struct {
+	l     *Lookup
+	m     krpc.Message
+	again bool
+}
 
-func (w *writer) one(c *Core) {
-	l := (*Lookup)(w)
-	if l.writing--; l.writing == 0 && !l.ended {
-		l.end(c)
+func (w *writer) done(c *Core) {
+	if w.l.writing--; w.l.writing == 0 && !w.l.ended {
+		w.l.end(c)
 	}
 }
 
 // answered implements asker.
 func (w *writer) answered(c *Core, _ time.Duration, _ *query, m *krpc.Message) {
 	if m.Kind == krpc.Response {
-		w.result.Written++
+		w.l.result.Written++
 	} else {
-		w.result.Code = m.Code
+		w.l.result.Code = m.Code
 	}
-	w.one(c)
+	w.done(c)
 }
 
 // slow implements asker.
 func (w *writer) slow(*Core, time.Duration, *query) {}
 
 // failed implements asker.
-func (w *writer) failed(c *Core, _ time.Duration, _ *query) { w.one(c) }
+func (w *writer) failed(c *Core, now time.Duration, q *query) {
+	if !w.again && !w.l.ended {
+		w.again = true
+		if c.ask(now, q.node, &w.m, w) {
+			return
+		}
+	}
+	w.done(c)
+}

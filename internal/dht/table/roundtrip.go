@@ -22,7 +22,7 @@ func (r *roundTrips) add(rtt time.Duration) {
 		r.q = firstGuess
 	}
 	r.n++
-	step := max(r.q, time.Millisecond) / time.Duration(min(4+r.n, 25))
+	step := max(r.q, time.Millisecond) / time.Duration(min(4+r.n, 12))
 	if rtt > r.q {
 		r.q = min(r.q+step, maxSlow)
 	} else {

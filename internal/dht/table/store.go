@@ -36,6 +36,7 @@ func (s *peerSet) full() bool { return len(s.peers) >= maxSet }
 type peerStore struct {
 	sets    map[krpc.ID]*peerSet
 	count   int
+	far     farthest[*peerSet]
 	sample  []byte
 	sampled time.Duration // 0 if there is no sample
 }
@@ -64,6 +65,7 @@ func (s *peerStore) add(now time.Duration, self, key krpc.ID, addr netip.AddrPor
 		}
 		set = &peerSet{}
 		s.sets[key] = set
+		s.far.added(self, key)
 	}
 	set.peers = append(set.peers, p)
 	s.count++
@@ -71,18 +73,34 @@ func (s *peerStore) add(now time.Duration, self, key krpc.ID, addr netip.AddrPor
 
 // evict gives up the key that is farthest from us, if key is closer: it is others' to keep.
 func (s *peerStore) evict(self, key krpc.ID) bool {
-	worst := key
-	for k := range s.sets {
-		if krpc.Closer(self, worst, k) {
-			worst = k
+	worst, ok := s.far.beyond(s.sets, self, key)
+	if ok {
+		s.count -= len(s.sets[worst].peers)
+		delete(s.sets, worst)
+	}
+	return ok
+}
+
+// farthest remembers which key of a map is farthest from us, so that a flood of keys that are farther costs nothing.
+type farthest[T any] struct{ key krpc.ID }
+
+func (f *farthest[T]) added(self, key krpc.ID) {
+	if krpc.Closer(self, f.key, key) {
+		f.key = key
+	}
+}
+
+// beyond returns the farthest key of the map, and whether it is farther from us than key.
+func (f *farthest[T]) beyond(held map[krpc.ID]T, self, key krpc.ID) (krpc.ID, bool) {
+	if _, ok := held[f.key]; !ok {
+		f.key = self
+		for k := range held {
+			if krpc.Closer(self, f.key, k) {
+				f.key = k
+			}
 		}
 	}
-	if worst == key {
-		return false
-	}
-	s.count -= len(s.sets[worst].peers)
-	delete(s.sets, worst)
-	return true
+	return f.key, krpc.Closer(self, key, f.key)
 }
 
 // sweep forgets peers that were not announced again.
@@ -155,18 +173,16 @@ type item struct {
 	at      time.Duration
 }
 
-type itemStore struct{ held map[krpc.ID]*item }
+type itemStore struct {
+	held map[krpc.ID]*item
+	far  farthest[*item]
+}
 
 // put keeps an item that was checked.
 func (s *itemStore) put(now time.Duration, self, key krpc.ID, it item) {
 	if s.held[key] == nil && len(s.held) >= maxItems {
-		worst := key
-		for k := range s.held {
-			if krpc.Closer(self, worst, k) {
-				worst = k
-			}
-		}
-		if worst == key {
+		worst, ok := s.far.beyond(s.held, self, key)
+		if !ok {
 			return
 		}
 		delete(s.held, worst)
@@ -176,6 +192,7 @@ func (s *itemStore) put(now time.Duration, self, key krpc.ID, it item) {
 	}
 	it.at = now
 	s.held[key] = &it
+	s.far.added(self, key)
 }
 
 func (s *itemStore) sweep(now time.Duration) {

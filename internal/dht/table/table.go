@@ -218,6 +218,12 @@ func (t *Table) heard(now time.Duration, n krpc.Node, asked bool) {
 	if t.find(n) != nil || n.ID == t.self {
 		return
 	}
+	if asked {
+		if e := t.at(n.Addr); e != nil {
+			e.seen, e.asked = now-fresh, now-fresh // it may have another id now: ask it next
+			return
+		}
+	}
 	i := t.index(n.ID)
 	b := &t.buckets[i]
 	if !asked && !t.room(i) {

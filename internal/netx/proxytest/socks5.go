@@ -173,7 +173,7 @@ func (p *Proxy) outward(inner, outer net.PacketConn, client chan<- net.Addr) {
 		p.mu.Lock()
 		p.packets = append(p.packets, net.JoinHostPort(host, strconv.Itoa(int(port))))
 		p.mu.Unlock()
-		to := netip.AddrPort{}
+		var to netip.AddrPort
 		if a, err := netip.ParseAddr(host); err == nil {
 			to = netip.AddrPortFrom(a, port)
 		} else if to = p.o.UDPNames[host]; !to.IsValid() && len(p.o.Names[host]) > 0 {
