@@ -91,7 +91,7 @@ type pcp struct {
 func (p *pcp) name() string { return "PCP" }
 
 func (p *pcp) probe(ctx context.Context) error {
-	return p.exchange(ctx, serverPort, appendPCPHeader(nil, opAnnounce, 0, p.local), func(b []byte) (bool, error) {
+	return p.exchange(ctx, appendPCPHeader(nil, opAnnounce, 0, p.local), func(b []byte) (bool, error) {
 		if r, ok := parsePMP(b); ok && r.result == 1 { // version 0: it speaks NAT-PMP alone (RFC 6887 appendix A)
 			return true, pcpResult(1)
 		}
@@ -120,7 +120,7 @@ func (p *pcp) open(ctx context.Context, w want, old grant) (grant, error) {
 	}
 	if _, ok := p.nonces[w.protocol]; !ok {
 		var nonce [12]byte
-		rand.Read(nonce[:])
+		_, _ = rand.Read(nonce[:]) // it never fails
 		p.nonces[w.protocol] = nonce
 	}
 	r, err := p.ask(ctx, w, suggest, lifetime)
@@ -138,7 +138,7 @@ func (p *pcp) close(ctx context.Context, w want, g grant) error {
 func (p *pcp) ask(ctx context.Context, w want, external netip.AddrPort, lifetime time.Duration) (reply pcpReply, err error) {
 	nonce := p.nonces[w.protocol]
 	request := appendPCPMap(nil, uint32(lifetime/time.Second), p.local, nonce, w.protocol, w.port, external)
-	err = p.exchange(ctx, serverPort, request, func(b []byte) (bool, error) {
+	err = p.exchange(ctx, request, func(b []byte) (bool, error) {
 		r, ok := parsePCP(b)
 		short := len(b) < pcpHeader+pcpMapSize // a refusal that does not say of what
 		if !ok || r.op != opMap || !short && (r.nonce != nonce || r.protocol != w.protocol || r.internalPort != w.port) {

@@ -327,7 +327,7 @@ func TestForeigner(t *testing.T) {
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		err := p.exchange(ctx, serverPort, []byte{0, 0}, func([]byte) (bool, error) { taken.Add(1); return true, nil })
+		err := p.exchange(ctx, []byte{0, 0}, func([]byte) (bool, error) { taken.Add(1); return true, nil })
 		if err != errNoAnswer || taken.Load() != 0 {
 			t.Error(err, taken.Load())
 		}

@@ -278,7 +278,7 @@ func TestHostile(t *testing.T) {
 		}
 		defer c.Close()
 		for port := range 2000 {
-			b, _ := message{port: uint16(port + 1), names: []ident.V1{name(1)}}.append(nil, "x")
+			b, _ := message{port: uint16(port + 1), names: []ident.V1{name(1)}}.bytes("x")
 			c.WriteTo(b, net.UDPAddrFromAddrPort(groups[0]))
 		}
 		time.Sleep(5 * time.Second)
@@ -299,7 +299,7 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%d peers", len(p))
 			}
 		})
-		b, _ := message{port: 7, names: []ident.V1{name(1)}}.append(nil, "x")
+		b, _ := message{port: 7, names: []ident.V1{name(1)}}.bytes("x")
 		time.Sleep(10 * time.Minute)
 		f.Announce(t.Context(), &wanted{hash: v1(1)}, nil)
 		s.hear(b, netip.MustParseAddr("198.51.100.7"), time.Now())
