@@ -17,6 +17,8 @@ const (
 	pcpHeader   = 24
 	pcpMapSize  = 36
 	pcpMaxReply = 1100
+
+	unsupportedOpcode = 4
 )
 
 // pcpReply is an answer, or what a gateway tells unasked. All behind the epoch is there in answers to opMap alone.
@@ -99,7 +101,7 @@ func (p *pcp) probe(ctx context.Context) error {
 		if !ok || r.op != opAnnounce {
 			return false, nil
 		}
-		if r.result != 0 {
+		if r.result != 0 && r.result != unsupportedOpcode { // who does not know opAnnounce may know opMap
 			return true, r.result
 		}
 		p.heardEpoch(r.epoch, time.Now())

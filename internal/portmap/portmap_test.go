@@ -46,6 +46,7 @@ func TestProtocols(t *testing.T) {
 		{"UPnP", func(h *home) { h.serveUPnP(&upnp{kind: "WANPPPConnection:1"}) }},
 		{"PCP", func(h *home) { h.serve(&server{pcp: true, pmp: true}); h.serveUPnP(&upnp{kind: "WANIPConnection:1"}) }},
 		{"NAT-PMP", func(h *home) { h.serve(&server{pmp: true, most: 60}) }},
+		{"PCP", func(h *home) { h.serve(&server{pcp: true, change: withoutAnnounce}) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,6 +81,14 @@ func TestProtocols(t *testing.T) {
 			})
 		})
 	}
+}
+
+// withoutAnnounce makes a server one that does not know PCP's opcode ANNOUNCE.
+func withoutAnnounce(reply []byte) [][]byte {
+	if len(reply) == pcpHeader && reply[1] == response+opAnnounce {
+		reply[3] = unsupportedOpcode
+	}
+	return [][]byte{reply}
 }
 
 // TestPolite: of several protocols one is asked for mappings.

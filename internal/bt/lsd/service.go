@@ -202,7 +202,11 @@ func (s *Service) hear(b []byte, from netip.Addr, now time.Time) {
 	}
 	answer := now.Add(rand.N(scatter))
 	for _, name := range m.names {
-		if f := s.torrents[name]; f != nil {
+		if f := s.torrents[name]; f == nil {
+			continue
+		} else if now.Sub(f.asked) > 2*interval {
+			f.leave()
+		} else {
 			f.hear(netip.AddrPortFrom(from, m.port), now, answer)
 		}
 	}

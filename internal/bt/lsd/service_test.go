@@ -172,6 +172,28 @@ func TestResting(t *testing.T) {
 	})
 }
 
+// TestForgotten: a finder that nobody asks any more announces nothing, even if it was not withdrawn.
+func TestForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, n *simnet.Net) {
+		here, _ := homes(n)
+		a, b := start(t, here[0], 1000), start(t, here[1], 2000)
+		f := a.Finder()
+		f.Announce(t.Context(), &wanted{hash: v1(1)}, nil)
+		time.Sleep(11 * time.Minute)
+		late := finds(t, b, v1(1))
+		same(t, "who came late", late.hears(20*time.Minute))
+		a.mu.Lock()
+		if len(a.torrents) != 0 {
+			t.Error("it is remembered")
+		}
+		a.mu.Unlock()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.Announce(ended, &wanted{hash: v1(1)}, nil)
+		same(t, "after an announce that had ended", late.hears(10*time.Minute))
+	})
+}
+
 // tap hears all announces of a home.
 func tap(t *testing.T, h *simnet.Host) (heard func() []message) {
 	c, err := h.ListenMulticast(t.Context(), groups[0])
