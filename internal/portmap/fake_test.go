@@ -87,6 +87,7 @@ type server struct {
 	began    time.Time
 	most     uint32                      // seconds that it grants
 	change   func(reply []byte) [][]byte // what it sends instead; nil: what is right
+	delay    time.Duration               // before it does
 	conn     net.PacketConn
 
 	mu       sync.Mutex // guards what follows, and change and began
@@ -115,14 +116,20 @@ func (h *home) serve(s *server) *server {
 	if s.conn, err = h.nat.Gateway().ListenPacket(h.t.Context(), "udp", ":5351"); err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() { s.conn.Close() })
+	done := make(chan struct{})
+	h.t.Cleanup(func() {
+		s.conn.Close()
+		<-done
+	})
 	go func() {
+		defer close(done)
 		b := make([]byte, 2000)
 		for {
 			n, from, err := s.conn.ReadFrom(b)
 			if err != nil {
 				return
 			}
+			time.Sleep(s.delay)
 			for _, r := range s.handle(b[:n], from.(*net.UDPAddr).AddrPort().Addr()) {
 				if r != nil {
 					s.conn.WriteTo(r, from)

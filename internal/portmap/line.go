@@ -119,10 +119,9 @@ func (l *line) round(ctx context.Context) error {
 	}
 	var failed []error
 	for _, p := range places {
-		h, err := l.obtain(ctx, p)
-		if err == nil {
-			l.held = h
-			return nil
+		err := l.obtain(ctx, p)
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
 		failed = append(failed, err)
 	}
@@ -198,18 +197,19 @@ func (l *line) ways(p *place) []way {
 }
 
 // obtain tries all protocols at once and asks for the ports by the best that answers, and by the next if it refuses.
-func (l *line) obtain(ctx context.Context, p *place) (*hold, error) {
+func (l *line) obtain(ctx context.Context, p *place) error {
 	answered, failed := probeAll(ctx, l.ways(p))
 	for _, w := range answered {
-		h := &hold{way: w, wants: l.wants()}
-		h.grants = make([]grant, len(h.wants))
-		err := h.renew(ctx)
-		if err == nil || ctx.Err() != nil {
-			return h, nil
+		wants := l.wants()
+		l.held = &hold{way: w, wants: wants, grants: make([]grant, len(wants))}
+		err := l.held.renew(ctx)
+		if err == nil || ctx.Err() != nil { // then it is given back
+			return err
 		}
+		l.held = nil
 		failed = append(failed, fmt.Errorf("%s: %w", w.name(), err))
 	}
-	return nil, errors.Join(failed...)
+	return errors.Join(failed...)
 }
 
 var errNotYet = errors.New("it is being tried")
@@ -313,7 +313,7 @@ func (l *line) release() {
 	}
 	for i, w := range l.held.wants[:l.held.asked] {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-		l.held.close(ctx, w, l.held.grants[i]) //nolint:errcheck // nobody is left who could do anything about it
+		_ = l.held.close(ctx, w, l.held.grants[i]) // nobody is left who could do anything about it
 		cancel()
 	}
 	l.mapper.set(l.six, Side{})

@@ -79,7 +79,7 @@ type natpmp struct {
 func (p *natpmp) name() string { return "NAT-PMP" }
 
 func (p *natpmp) probe(ctx context.Context) error {
-	return p.exchange(ctx, serverPort, appendPMPExternal(nil), func(b []byte) (bool, error) {
+	return p.exchange(ctx, appendPMPExternal(nil), func(b []byte) (bool, error) {
 		r, ok := parsePMP(b)
 		if !ok || r.op != opExternal {
 			return false, nil
@@ -121,7 +121,7 @@ func (p *natpmp) ask(ctx context.Context, w want, external uint16, lifetime time
 		op = opMapTCP
 	}
 	request := appendPMPMap(nil, op, w.port, external, uint32(lifetime/time.Second))
-	err = p.exchange(ctx, serverPort, request, func(b []byte) (bool, error) {
+	err = p.exchange(ctx, request, func(b []byte) (bool, error) {
 		r, ok := parsePMP(b)
 		if !ok || r.op != op || r.result == 0 && r.internalPort != w.port {
 			return false, nil

@@ -17,6 +17,8 @@ const (
 	pcpHeader   = 24
 	pcpMapSize  = 36
 	pcpMaxReply = 1100
+
+	unsupportedOpcode = 4
 )
 
 // pcpReply is an answer, or what a gateway tells unasked. All behind the epoch is there in answers to opMap alone.
@@ -91,7 +93,7 @@ type pcp struct {
 func (p *pcp) name() string { return "PCP" }
 
 func (p *pcp) probe(ctx context.Context) error {
-	return p.exchange(ctx, serverPort, appendPCPHeader(nil, opAnnounce, 0, p.local), func(b []byte) (bool, error) {
+	return p.exchange(ctx, appendPCPHeader(nil, opAnnounce, 0, p.local), func(b []byte) (bool, error) {
 		if r, ok := parsePMP(b); ok && r.result == 1 { // version 0: it speaks NAT-PMP alone (RFC 6887 appendix A)
 			return true, pcpResult(1)
 		}
@@ -99,7 +101,7 @@ func (p *pcp) probe(ctx context.Context) error {
 		if !ok || r.op != opAnnounce {
 			return false, nil
 		}
-		if r.result != 0 {
+		if r.result != 0 && r.result != unsupportedOpcode { // who does not know opAnnounce may know opMap
 			return true, r.result
 		}
 		p.heardEpoch(r.epoch, time.Now())
@@ -120,7 +122,7 @@ func (p *pcp) open(ctx context.Context, w want, old grant) (grant, error) {
 	}
 	if _, ok := p.nonces[w.protocol]; !ok {
 		var nonce [12]byte
-		rand.Read(nonce[:])
+		_, _ = rand.Read(nonce[:]) // it never fails
 		p.nonces[w.protocol] = nonce
 	}
 	r, err := p.ask(ctx, w, suggest, lifetime)
@@ -138,7 +140,7 @@ func (p *pcp) close(ctx context.Context, w want, g grant) error {
 func (p *pcp) ask(ctx context.Context, w want, external netip.AddrPort, lifetime time.Duration) (reply pcpReply, err error) {
 	nonce := p.nonces[w.protocol]
 	request := appendPCPMap(nil, uint32(lifetime/time.Second), p.local, nonce, w.protocol, w.port, external)
-	err = p.exchange(ctx, serverPort, request, func(b []byte) (bool, error) {
+	err = p.exchange(ctx, request, func(b []byte) (bool, error) {
 		r, ok := parsePCP(b)
 		short := len(b) < pcpHeader+pcpMapSize // a refusal that does not say of what
 		if !ok || r.op != opMap || !short && (r.nonce != nonce || r.protocol != w.protocol || r.internalPort != w.port) {

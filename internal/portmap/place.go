@@ -35,18 +35,18 @@ func (p *place) same(q *place) bool { return p.gateway == q.gateway && p.local =
 
 var errNoAnswer = errors.New("no answer")
 
-// exchange sends a request to a port of the gateway, again and again, until take has accepted an answer, whose error it returns, or ctx is done.
-func (p *place) exchange(ctx context.Context, port uint16, request []byte, take func([]byte) (bool, error)) error {
+// exchange sends a request to serverPort of the gateway, again and again, until take has accepted an answer, whose error it returns, or ctx is done.
+func (p *place) exchange(ctx context.Context, request []byte, take func([]byte) (bool, error)) error {
 	c, err := p.network.ListenPacket(ctx, p.family("udp"), netip.AddrPortFrom(p.local, 0).String())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	b := make([]byte, maxReply)
 	for wait := firstTry; ctx.Err() == nil; wait *= 2 {
-		if _, err := c.WriteTo(request, net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.gateway, port))); err != nil {
+		if _, err := c.WriteTo(request, net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.gateway, serverPort))); err != nil {
 			return err
 		}
 		until := time.Now().Add(wait)
@@ -64,7 +64,7 @@ func (p *place) exchange(ctx context.Context, port uint16, request []byte, take 
 			} else if err != nil {
 				return err
 			}
-			if !p.isGateway(from, port) {
+			if !p.isGateway(from) {
 				continue
 			}
 			if ok, err := take(b[:n]); ok {
@@ -83,10 +83,10 @@ func (p *place) family(network string) string {
 	return network + "6"
 }
 
-// isGateway reports whether a datagram is the gateway's, from a port of its.
-func (p *place) isGateway(from net.Addr, port uint16) bool {
+// isGateway reports whether a datagram is the gateway's, from serverPort.
+func (p *place) isGateway(from net.Addr) bool {
 	a, ok := from.(*net.UDPAddr)
-	return ok && a.AddrPort().Addr().Unmap().WithZone("") == p.gateway.WithZone("") && a.Port == int(port)
+	return ok && a.AddrPort().Addr().Unmap().WithZone("") == p.gateway.WithZone("") && a.Port == serverPort
 }
 
 func (p *place) heardEpoch(seconds uint32, now time.Time) { p.epoch.hear(seconds, now) }

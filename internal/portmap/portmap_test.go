@@ -46,6 +46,7 @@ func TestProtocols(t *testing.T) {
 		{"UPnP", func(h *home) { h.serveUPnP(&upnp{kind: "WANPPPConnection:1"}) }},
 		{"PCP", func(h *home) { h.serve(&server{pcp: true, pmp: true}); h.serveUPnP(&upnp{kind: "WANIPConnection:1"}) }},
 		{"NAT-PMP", func(h *home) { h.serve(&server{pmp: true, most: 60}) }},
+		{"PCP", func(h *home) { h.serve(&server{pcp: true, change: withoutAnnounce}) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,6 +81,14 @@ func TestProtocols(t *testing.T) {
 			})
 		})
 	}
+}
+
+// withoutAnnounce makes a server one that does not know PCP's opcode ANNOUNCE.
+func withoutAnnounce(reply []byte) [][]byte {
+	if len(reply) == pcpHeader && reply[1] == response+opAnnounce {
+		reply[3] = unsupportedOpcode
+	}
+	return [][]byte{reply}
 }
 
 // TestPolite: of several protocols one is asked for mappings.
@@ -197,6 +206,29 @@ func TestNobody(t *testing.T) {
 	})
 }
 
+// TestSlow: a gateway that takes its time is waited for, one that takes too long is given up, and neither keeps Close.
+func TestSlow(t *testing.T) {
+	for _, c := range []struct {
+		delay time.Duration
+		open  bool
+	}{{300 * time.Millisecond, true}, {time.Second, true}, {10 * time.Second, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHome(t)
+			h.serve(&server{pmp: true, delay: c.delay})
+			m := h.start()
+			time.Sleep(2 * time.Minute)
+			if s := m.Status().IPv4; s.Open() != c.open || !c.open && s.Problem == "" {
+				t.Errorf("%v: %+v", c.delay, s)
+			}
+			start := time.Now()
+			m.Close()
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("%v: Close took %v", c.delay, took)
+			}
+		})
+	}
+}
+
 // TestSilentAtClose: a gateway that has gone does not keep Close.
 func TestSilentAtClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -304,7 +336,7 @@ func TestForeigner(t *testing.T) {
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		err := p.exchange(ctx, serverPort, []byte{0, 0}, func([]byte) (bool, error) { taken.Add(1); return true, nil })
+		err := p.exchange(ctx, []byte{0, 0}, func([]byte) (bool, error) { taken.Add(1); return true, nil })
 		if err != errNoAnswer || taken.Load() != 0 {
 			t.Error(err, taken.Load())
 		}

@@ -120,11 +120,11 @@ func envelope(kind, action string, args []argument) []byte {
 	var b bytes.Buffer
 	b.WriteString(`<?xml version="1.0"?>` + "\r\n" + `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" ` +
 		`s:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body><u:` + action + ` xmlns:u="`)
-	xml.EscapeText(&b, []byte(kind)) //nolint:errcheck // a bytes.Buffer does not fail
+	_ = xml.EscapeText(&b, []byte(kind)) // a bytes.Buffer does not fail
 	b.WriteString(`">`)
 	for _, a := range args {
 		b.WriteString("<" + a.name + ">")
-		xml.EscapeText(&b, []byte(a.value)) //nolint:errcheck // nor here
+		_ = xml.EscapeText(&b, []byte(a.value))
 		b.WriteString("</" + a.name + ">")
 	}
 	b.WriteString("</u:" + action + "></s:Body></s:Envelope>\r\n")

@@ -84,7 +84,7 @@ func (p *place) discover(ctx context.Context, found func(*url.URL) bool) error {
 		return err
 	}
 	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })()
 	b := make([]byte, maxReply)
 	seen := map[string]bool{}
 	for wait := time.Second; ctx.Err() == nil; wait *= 2 {

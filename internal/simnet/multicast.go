@@ -11,14 +11,12 @@ import (
 // ListenMulticast implements netx.Multicaster. The hosts behind one NAT or firewall are a local network and hear one another; a host that is
 // behind none hears itself alone. What is sent to a group takes the time of the sender's uplink once for each host that has joined.
 func (h *Host) ListenMulticast(ctx context.Context, group netip.AddrPort) (net.PacketConn, error) {
-	fail := func(err error) (net.PacketConn, error) {
-		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(group), Err: err}
+	err := ctx.Err()
+	if !group.Addr().IsMulticast() || group.Port() == 0 || group.Addr().Is4() != h.addr.Is4() {
+		err = syscall.EADDRNOTAVAIL
 	}
-	switch {
-	case ctx.Err() != nil:
-		return fail(ctx.Err())
-	case !group.Addr().IsMulticast() || group.Port() == 0 || group.Addr().Is4() != h.addr.Is4():
-		return fail(syscall.EADDRNOTAVAIL)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(group), Err: err}
 	}
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()

@@ -16,7 +16,7 @@ const (
 )
 
 // Finder returns a new finder of peers for one torrent, which must not be private (BEP 27). Withdraw it when the torrent stops or turns out
-// to be private: until then its names are announced when others announce them.
+// to be private: until then its names are announced when others announce them. A finder that nobody has asked for ten minutes is forgotten.
 func (s *Service) Finder() discovery.Finder {
 	return &finder{service: s, status: discovery.Status{URL: "lsd", Seeds: -1, Leeches: -1, Downloads: -1, Interval: interval}}
 }
@@ -28,6 +28,7 @@ func (s *Service) Finder() discovery.Finder {
 type finder struct {
 	service   *Service
 	names     []ident.V1 // empty until the first announce
+	asked     time.Time  // the last call of Announce
 	announced time.Time  // when the names last were
 	next      time.Time  // zero: now
 	pause     time.Duration
@@ -44,7 +45,10 @@ func (f *finder) Next() (time.Time, bool) {
 }
 
 // Announce implements discovery.Finder. It returns at once; found is called from the caller's goroutine.
-func (f *finder) Announce(_ context.Context, t discovery.Torrent, found func([]discovery.Peer)) {
+func (f *finder) Announce(ctx context.Context, t discovery.Torrent, found func([]discovery.Peer)) {
+	if ctx.Err() != nil {
+		return
+	}
 	names := t.InfoHash().Swarms()
 	if fresh := f.announce(names, time.Now()); len(fresh) > 0 {
 		found(fresh)
@@ -61,6 +65,7 @@ func (f *finder) announce(names []ident.V1, now time.Time) []discovery.Peer {
 		f.pause = min(2*f.pause, interval)
 	}
 	f.register(names)
+	f.asked = now
 	due := f.announced.Add(interval)
 	if !due.After(now) {
 		f.hand(now.Add(gather))
@@ -88,6 +93,7 @@ func (f *finder) register(names []ident.V1) {
 	}
 }
 
+// forget has the service know the torrent no more.
 func (f *finder) forget() {
 	for _, name := range f.names {
 		if f.service.torrents[name] == f {
@@ -127,8 +133,7 @@ func (f *finder) hear(peer netip.AddrPort, now, answer time.Time) {
 	f.fresh = append(f.fresh, discovery.Peer{Addr: peer, Source: discovery.LSD})
 	f.fresh = f.fresh[max(0, len(f.fresh)-maxPeers):]
 	f.status.Last, f.status.Peers = now, len(f.heard)
-	f.next = now
-	if !known {
+	if f.next = now; !known {
 		f.hand(later(answer, f.announced.Add(shortest)))
 	}
 }
@@ -158,12 +163,17 @@ func (f *finder) Withdraw(context.Context, discovery.Torrent) {
 	s := f.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f.forget()
-	for _, name := range f.names {
-		s.schedule.remove(name)
-	}
+	f.leave()
 	f.names, f.fresh, f.heard = nil, nil, nil
 	f.announced, f.next, f.status.Next = time.Time{}, time.Time{}, time.Time{}
+}
+
+// leave forgets the torrent, and what of it waits to be announced.
+func (f *finder) leave() {
+	f.forget()
+	for _, name := range f.names {
+		f.service.schedule.remove(name)
+	}
 }
 
 // Status implements discovery.Finder.

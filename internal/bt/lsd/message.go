@@ -23,9 +23,9 @@ type message struct {
 	cookie string     // by which a sender knows its own; may be empty
 }
 
-// append writes the message, as it is sent to a group, and returns how many of the names found room.
-func (m message) append(b []byte, group string) ([]byte, int) {
-	b = append(b, "BT-SEARCH * HTTP/1.1\r\nHost: "...)
+// bytes returns the message as it is sent to a group, and how many of the names found room.
+func (m message) bytes(group string) ([]byte, int) {
+	b := append([]byte(nil), "BT-SEARCH * HTTP/1.1\r\nHost: "...)
 	b = append(b, group...)
 	b = append(b, "\r\nPort: "...)
 	b = strconv.AppendUint(b, uint64(m.port), 10)

@@ -13,7 +13,7 @@ func name(i int) ident.V1 { return ident.V1{1, byte(i >> 8), byte(i)} }
 const hash = "0100070000000000000000000000000000000000" // name(7)
 
 func TestMessage(t *testing.T) {
-	b, n := message{port: 6881, names: []ident.V1{name(7)}, cookie: "c0ffee"}.append(nil, "239.192.152.143:6771")
+	b, n := message{port: 6881, names: []ident.V1{name(7)}, cookie: "c0ffee"}.bytes("239.192.152.143:6771")
 	want := "BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: " + hash + "\r\ncookie: c0ffee\r\n\r\n\r\n"
 	if want = strings.Replace(want, hash, name(7).String(), 1); string(b) != want || n != 1 {
 		t.Errorf("%q", b)
@@ -22,7 +22,7 @@ func TestMessage(t *testing.T) {
 	for i := range 100 {
 		names = append(names, name(i))
 	}
-	b, n = message{port: 65535, names: names, cookie: "0123456789abcdef"}.append(nil, groups[1].String())
+	b, n = message{port: 65535, names: names, cookie: "0123456789abcdef"}.bytes(groups[1].String())
 	if len(b) > maxMessage || len(b) < maxMessage-60 || n != 25 {
 		t.Errorf("%d names in %d bytes", n, len(b))
 	}
@@ -84,7 +84,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v", m)
 		}
 		m.cookie = "c"
-		out, n := m.append(nil, groups[0].String())
+		out, n := m.bytes(groups[0].String())
 		back, err := parse(out)
 		if err != nil || len(out) > maxMessage || back.port != m.port || back.cookie != m.cookie || !reflect.DeepEqual(back.names, m.names[:n]) {
 			t.Errorf("%v, then %v, %v", m, back, err)

@@ -18,7 +18,7 @@ const (
 // schedule says when which names are announced. It is told the time.
 type schedule struct {
 	waiting map[ident.V1]bool
-	order   []ident.V1 // in which their turn comes; those that were taken back are not in waiting
+	order   []ident.V1 // in which their turn comes; those that were taken back are not in waiting, or twice in here if they came again
 	next    time.Time  // not before, for those that gather
 	credit  int        // announces that may be sent now
 	earned  time.Time  // when the last credit came
@@ -35,7 +35,9 @@ func (s *schedule) add(name ident.V1, from time.Time) {
 	if s.waiting[name] {
 		return
 	}
-	s.waiting[name] = true
+	if s.waiting[name] = true; len(s.order) > 2*len(s.waiting)+maxNames { // many were taken back
+		s.order = slices.DeleteFunc(s.order, func(name ident.V1) bool { return !s.waiting[name] })
+	}
 	s.order = append(s.order, name)
 }
 
@@ -70,7 +72,10 @@ func (s *schedule) due(now time.Time, n int) (names []ident.V1) {
 		return nil
 	}
 	for _, name := range s.order {
-		if s.waiting[name] && len(names) < n {
+		if len(names) == n {
+			break
+		}
+		if s.waiting[name] && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -86,6 +91,8 @@ func (s *schedule) sent(now time.Time, names []ident.V1) {
 	for _, name := range names {
 		delete(s.waiting, name)
 	}
-	s.order = slices.DeleteFunc(s.order, func(name ident.V1) bool { return !s.waiting[name] })
+	for len(s.order) > 0 && !s.waiting[s.order[0]] {
+		s.order = s.order[1:]
+	}
 	s.next = now
 }

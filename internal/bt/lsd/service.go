@@ -135,7 +135,7 @@ func (s *Service) send(now time.Time) (time.Time, bool) {
 	m := message{port: port, names: s.schedule.due(now, maxNames), cookie: s.cookie}
 	s.mu.Unlock()
 	if len(m.names) > 0 {
-		_, n := m.append(nil, groups[1].String()) // the longer one
+		_, n := m.bytes(groups[1].String()) // the longer one
 		m.names = m.names[:n]
 		var err error
 		if port != 0 {
@@ -160,7 +160,7 @@ func (s *Service) send(now time.Time) (time.Time, bool) {
 func (s *Service) multicast(m message) error {
 	var failed []error
 	for _, c := range s.conns {
-		b, _ := m.append(nil, c.group.String())
+		b, _ := m.bytes(c.group.String())
 		if _, err := c.WriteTo(b, net.UDPAddrFromAddrPort(c.group)); err != nil {
 			failed = append(failed, err)
 		}
@@ -202,7 +202,11 @@ func (s *Service) hear(b []byte, from netip.Addr, now time.Time) {
 	}
 	answer := now.Add(rand.N(scatter))
 	for _, name := range m.names {
-		if f := s.torrents[name]; f != nil {
+		if f := s.torrents[name]; f == nil {
+			continue
+		} else if now.Sub(f.asked) > 2*interval {
+			f.leave()
+		} else {
 			f.hear(netip.AddrPortFrom(from, m.port), now, answer)
 		}
 	}

@@ -172,6 +172,28 @@ func TestResting(t *testing.T) {
 	})
 }
 
+// TestForgotten: a finder that nobody asks any more announces nothing, even if it was not withdrawn.
+func TestForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, n *simnet.Net) {
+		here, _ := homes(n)
+		a, b := start(t, here[0], 1000), start(t, here[1], 2000)
+		f := a.Finder()
+		f.Announce(t.Context(), &wanted{hash: v1(1)}, nil)
+		time.Sleep(11 * time.Minute)
+		late := finds(t, b, v1(1))
+		same(t, "who came late", late.hears(20*time.Minute))
+		a.mu.Lock()
+		if len(a.torrents) != 0 {
+			t.Error("it is remembered")
+		}
+		a.mu.Unlock()
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		f.Announce(ended, &wanted{hash: v1(1)}, nil)
+		same(t, "after an announce that had ended", late.hears(10*time.Minute))
+	})
+}
+
 // tap hears all announces of a home.
 func tap(t *testing.T, h *simnet.Host) (heard func() []message) {
 	c, err := h.ListenMulticast(t.Context(), groups[0])
@@ -278,7 +300,7 @@ func TestHostile(t *testing.T) {
 		}
 		defer c.Close()
 		for port := range 2000 {
-			b, _ := message{port: uint16(port + 1), names: []ident.V1{name(1)}}.append(nil, "x")
+			b, _ := message{port: uint16(port + 1), names: []ident.V1{name(1)}}.bytes("x")
 			c.WriteTo(b, net.UDPAddrFromAddrPort(groups[0]))
 		}
 		time.Sleep(5 * time.Second)
@@ -299,7 +321,7 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%d peers", len(p))
 			}
 		})
-		b, _ := message{port: 7, names: []ident.V1{name(1)}}.append(nil, "x")
+		b, _ := message{port: 7, names: []ident.V1{name(1)}}.bytes("x")
 		time.Sleep(10 * time.Minute)
 		f.Announce(t.Context(), &wanted{hash: v1(1)}, nil)
 		s.hear(b, netip.MustParseAddr("198.51.100.7"), time.Now())
