@@ -31,7 +31,7 @@ func announcePacket(id uint64, name ident.V1, left uint64, e event, want int32, 
 // BenchmarkAnnounce is the tracker's own share of a UDP announce: of a random peer of a random one of 100,000 torrents of ten peers.
 func BenchmarkAnnounce(b *testing.B) {
 	const torrents, each = 100_000, 10
-	s := newServer(Config{Interval: DefaultInterval, Torrents: torrents, Peers: DefaultPeers, Rate: 1 << 30})
+	s := newServer(Config{Interval: DefaultInterval, Torrents: torrents, Peers: DefaultPeers, Rate: 1_000_000})
 	r := s.newResponder(s.count())
 	from := netip.MustParseAddrPort("192.0.2.7:6881")
 	id := s.ids.make(from.Addr(), 0)
