@@ -27,7 +27,7 @@ var PublicRouters = []string{"router.bittorrent.com:6881", "dht.transmissionbt.c
 func (s *Session) openDHT() error {
 	cfg := dht.Config{
 		Send: s.udp.mux.WriteTo, IPv4: true, IPv6: true, State: s.cfg.DHT.State,
-		ReadOnly: s.ln == nil, RandomID: s.cfg.Anonymous, ImpliedPort: s.udp.utp != nil,
+		ReadOnly: s.ln == nil || s.cfg.Anonymous, RandomID: s.cfg.Anonymous, ImpliedPort: s.udp.utp != nil,
 	}
 	if len(s.cfg.DHT.Routers) > 0 {
 		cfg.Bootstrap = func(ctx context.Context) []netip.AddrPort { return resolve(ctx, s.cfg.Network, s.cfg.DHT.Routers) }
