@@ -132,7 +132,7 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 		return true
 	}
 	if m.status == connecting {
-		if ahead != m.flight.len {
+		if ahead != m.flight.len || m.flight.count == 0 { // of another SYN, or before ours was sent
 			return false
 		}
 		m.status = open
