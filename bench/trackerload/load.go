@@ -253,22 +253,20 @@ func (l *load) close() {
 	}
 }
 
-// run lets every client work at once and returns what they have measured together.
-func (l *load) run(work func(*client) error) (result, error) {
+// run lets every client work at once, for so many seconds, and returns what they have measured together.
+func (l *load) run(seconds float64, work func(*client) error) (result, error) {
 	errs := make([]error, len(l.clients))
 	var wg sync.WaitGroup
-	begin := time.Now()
 	for i, c := range l.clients {
 		c.answered, c.missing, c.refused, c.latencies = 0, 0, 0, c.latencies[:0]
 		clear(c.sent)
 		wg.Go(func() { errs[i] = work(c) })
 	}
 	wg.Wait()
-	took := time.Since(begin).Seconds()
 	var r result
 	var all []time.Duration
 	for _, c := range l.clients {
-		r.rate += float64(c.answered) / took
+		r.rate += float64(c.answered) / seconds
 		r.missing += c.missing
 		r.refused += c.refused
 		for _, at := range c.sent {
@@ -291,7 +289,7 @@ func (l *load) run(work func(*client) error) (result, error) {
 
 // populate announces every peer of every torrent once.
 func (l *load) populate(torrents, window int) error {
-	_, err := l.run(func(c *client) error {
+	_, err := l.run(1, func(c *client) error {
 		first := slices.Index(l.clients, c)
 		next, total := 0, (torrents-first+len(l.clients)-1)/len(l.clients)*peersEach
 		under := 0

@@ -115,7 +115,7 @@ func (o *options) measure(trackers []*tracker, n int) error {
 				}
 			}
 			used, until := t.cpu(), time.Now().Add(time.Duration(o.seconds*float64(time.Second)))
-			r, err := t.load.run(func(c *client) error {
+			r, err := t.load.run(o.seconds, func(c *client) error {
 				if n == 0 {
 					return c.saturate(until, o.window, nil)
 				}

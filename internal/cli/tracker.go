@@ -39,7 +39,12 @@ func (a *app) tracker() *cobra.Command {
   shoal tracker --allow ~/torrents                   only for the torrents in a folder
   shoal tracker --listen 192.0.2.7:6969 --allow list.txt --interval 10m
   shoal share ./album --tracker udp://192.0.2.7:6969/announce      and a torrent for it`,
-		Args: cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("%q: the tracker takes flags only; see '%s --help'", args[0], c.CommandPath()))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error { return a.runTracker(c.Context(), &f) },
 	}
 	fl := c.Flags()

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"math"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -49,10 +51,14 @@ func (s *Server) listenHTTP(ctx context.Context, addr string) error {
 func (s *Server) closeHTTP() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	if s.web.Shutdown(ctx) == nil {
-		return nil
+	err := s.web.Shutdown(ctx)
+	if err != nil {
+		err = s.web.Close()
 	}
-	return s.web.Close()
+	if bad := s.listener.Close(); !errors.Is(bad, net.ErrClosed) { // it was not yet served
+		err = errors.Join(err, bad)
+	}
+	return err
 }
 
 // serve makes a handler of a method that appends the answer to a request.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -187,6 +188,18 @@ func TestAddressTaken(t *testing.T) {
 		if other, err := New(t.Context(), c); err == nil {
 			other.Close()
 			t.Errorf("%+v is taken twice", c)
+		}
+	}
+	free := serving(t, Config{HTTP: "127.0.0.1:0"})
+	at := free.HTTPAddr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the HTTP port of one that finds its UDP port taken is free again
+		_, err := New(t.Context(), Config{Network: netx.NewHost(netx.Options{}), HTTP: at, UDP: s.UDPAddr().String()})
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Net != "udp" {
+			t.Error(err)
 		}
 	}
 }

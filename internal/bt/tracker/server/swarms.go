@@ -126,7 +126,7 @@ func (t *table) announce(a *announce, now tick, r *reply) error {
 		if r.counts = (counts{}); a.event == stopped || a.port == 0 {
 			return nil
 		}
-		if t.torrents.Load() >= int64(t.bounds.torrents) {
+		if t.torrents.Load() >= int64(t.bounds.torrents) && !t.evict(sh) {
 			return errFull
 		}
 		t.torrents.Add(1)
@@ -159,6 +159,27 @@ func (t *table) announce(a *announce, now tick, r *reply) error {
 	sh.changed(before, r.counts)
 	return err
 }
+
+// evict makes room for a torrent in a shard, whose lock the caller holds: a torrent of at most one peer goes, so that names which a few
+// hosts make up cannot fill the table, and a real one that goes so is back with its peer's next announce. It looks at a few
+// torrents only, which the map's random order chooses.
+func (t *table) evict(sh *shard) bool {
+	tries := evictTries
+	for name, s := range sh.swarms {
+		if c := s.counts(); c.seeds+c.leeches <= 1 {
+			sh.changed(c, counts{})
+			delete(sh.swarms, name)
+			t.torrents.Add(-1)
+			return true
+		}
+		if tries--; tries == 0 {
+			break
+		}
+	}
+	return false
+}
+
+const evictTries = 16
 
 // note writes down what an announce tells of its peer.
 func note[E endpoint[E]](t *table, s *swarm, l *list[E], e E, a *announce, now tick) error {

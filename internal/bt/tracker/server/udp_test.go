@@ -143,13 +143,7 @@ func TestBounds(t *testing.T) {
 	if a := k.announce(t, "8.1.0.0:1", nameA, 1, none, 10); len(a.peers) != 10 || a.leeches != 1000 {
 		t.Errorf("%d peers of %d", len(a.peers), a.leeches)
 	}
-	for n := range 200 {
-		a := k.announce(t, "8.0.0.1:1", ident.V1{2, byte(n)}, 1, none, 10)
-		if full := n >= 99; (a.refusal == errFull.Error()) != full {
-			t.Errorf("torrent %d: %q", n, a.refusal)
-		}
-	}
-	if st := k.Stats(); st.Torrents != 100 || st.Refused != 101 {
+	if st := k.Stats(); st.Torrents != 1 || st.Peers != 1000 {
 		t.Errorf("%+v", st)
 	}
 	k = newDesk(Config{})
@@ -158,6 +152,34 @@ func TestBounds(t *testing.T) {
 		b := k.announce(t, netip.AddrPortFrom(netip.AddrFrom16([16]byte{0: 0x20, 15: byte(port)}), 1+port).String(), nameA, 1, none, 0)
 		if many := port >= maxSameHost; (a.refusal == errSameHost.Error()) != many || (b.refusal == errSameHost.Error()) != many {
 			t.Errorf("peer %d of a host: %q, %q", port, a.refusal, b.refusal)
+		}
+	}
+}
+
+// However many torrents a few hosts make up, those that have peers stay, and new ones find room.
+func TestTooManyTorrents(t *testing.T) {
+	k := newDesk(Config{Torrents: 5000})
+	busy := func(n int) ident.V1 { return ident.V1{0: 1, 18: byte(n >> 8), 19: byte(n)} }
+	for n := range 2500 {
+		k.announce(t, "8.0.0.1:1", busy(n), 1, none, 0)
+		k.announce(t, "8.0.0.2:2", busy(n), 1, none, 0)
+	}
+	refused := 0
+	for n := range 20_000 {
+		if a := k.announce(t, "8.0.0.3:3", ident.V1{0: 2, 1: byte(n), 2: byte(n >> 8)}, 1, none, 0); a.refusal == errFull.Error() {
+			refused++
+		}
+	}
+	st := k.Stats()
+	if st.Torrents > 5000 || st.Torrents < 4900 || st.Peers != 5000+st.Torrents-2500 || st.Refused != uint64(refused) {
+		t.Errorf("%+v, %d refused", st, refused)
+	}
+	if refused > 5000 { // where a shard has nothing to give
+		t.Errorf("%d are refused", refused)
+	}
+	for n := range 2500 {
+		if got := k.table.scrape(busy(n), 0); got.leeches != 2 {
+			t.Fatalf("torrent %d has %d peers left", n, got.leeches)
 		}
 	}
 }
