@@ -15,6 +15,8 @@ type finder struct {
 	public bool // not for private torrents (BEP 27)
 	asking bool // it is at work, or waits for its turn; the loop's own
 	stop   context.CancelFunc
+
+	dropped bool // it is not to be used any more; the loop's own
 }
 
 // withdrawTime bounds the goodbye to trackers.
@@ -35,14 +37,19 @@ func (t *Torrent) setFinders() {
 	t.cfg.Finders, t.cfg.Public = nil, nil
 }
 
-// dropPublic forgets the finders that a private torrent must not use.
+// dropPublic forgets the finders that a private torrent must not use, and has them forget the torrent.
 func (t *Torrent) dropPublic() {
 	var kept []*finder
 	for _, f := range *t.finders.Load() {
 		if !f.public {
 			kept = append(kept, f)
-		} else if f.stop != nil {
+			continue
+		}
+		f.dropped = true
+		if f.stop != nil { // it is at work, and is withdrawn when it has ended
 			f.stop()
+		} else {
+			f.Withdraw(t.context(), finderView{t})
 		}
 	}
 	t.finders.Store(&kept)
@@ -85,6 +92,11 @@ func (t *Torrent) announceGate() *Gate {
 
 // announce has a finder ask, and leaves the gate when it is done.
 func (t *Torrent) announce(f *finder, leave func()) {
+	if f.dropped { // while it waited for its turn
+		leave()
+		f.asking = false
+		return
+	}
 	var ctx context.Context
 	ctx, f.stop = context.WithCancel(t.context())
 	t.goes(func() {
@@ -97,6 +109,9 @@ func (t *Torrent) announce(f *finder, leave func()) {
 		t.do(func() {
 			f.stop()
 			f.asking, f.stop = false, nil
+			if f.dropped {
+				f.Withdraw(t.context(), finderView{t})
+			}
 			t.tickFinders()
 		})
 	})
