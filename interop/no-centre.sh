@@ -100,7 +100,12 @@ unset 'pids[5]'
 node 3 get "$link" -o "$work/3/out" --seed --dht-node 10.88.0.1:6881
 node 4 get "$link" -o "$work/4/out" --seed --dht-node 10.88.0.1:6881
 mkdir "$work/6/config" "$work/6/out"
-echo '10.88.0.1 6881' >"$work/6/config/dht.bootstrap"
+# Transmission begins with the nodes of its last visit; from one address alone it takes minutes.
+{
+	printf "d2:id20:transmission's id 205:nodes72:"
+	for i in 1 2 3 4 {7..14}; do printf "\x0a\x58\x00\x$(printf %02x "$i")\x1a\xe1"; done
+	printf e
+} >"$work/6/config/dht.dat"
 cat >"$work/6/config/settings.json" <<-JSON
 	{"bind-address-ipv4": "10.88.0.6", "peer-port": 6881, "dht-enabled": true, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": true,
 	 "port-forwarding-enabled": false, "download-dir": "$work/6/out", "rpc-bind-address": "127.0.0.1", "rpc-whitelist-enabled": false,
@@ -111,7 +116,7 @@ until_ 20 "Transmission runs on host 6" ip netns exec "$run-6" transmission-remo
 ip netns exec "$run-6" transmission-remote 127.0.0.1 -a "$link" >/dev/null
 until_ 60 "host 3 has the file" cmp "$work/file" "$work/3/out/talk/file"
 until_ 60 "host 4 has the file" cmp "$work/file" "$work/4/out/talk/file"
-until_ 180 "Transmission has the file" cmp "$work/file" "$work/6/out/talk/file"
+until_ 400 "Transmission has the file" cmp "$work/file" "$work/6/out/talk/file"
 
 gone 1 "the one by which all came in"
 gone 2 "who shared the file first"
