@@ -117,3 +117,42 @@ func TestTorKeepsTorrentsApart(t *testing.T) {
 		}
 	})
 }
+
+// A torrent may have a route of its own: nothing of it goes by the session's, while others' does.
+func TestARouteOfOneTorrent(t *testing.T) {
+	simulate(t, func(w *world) {
+		a, b := makeContent(t, metainfo.CreateOptions{}, 100_000), makeContent(t, metainfo.CreateOptions{}, 90_000)
+		host, p := w.proxy(proxytest.SOCKS5, proxytest.Options{})
+		defer p.Close()
+		first, second := w.node(dsl, withDHT("")), w.node(dsl)
+		shown, open := first.seed(a), second.seed(b)
+		l := w.node(dsl, withDHT("", first))
+		time.Sleep(time.Minute)
+		var cfg session.Config
+		cfg.Network = l.host
+		w.by("socks5", p)(&cfg)
+		x := l.add(session.Spec{Torrent: a.torrent, Network: cfg.Network, Peers: addrs(first), Up: 1, Down: 10_000})
+		y := l.add(session.Spec{Torrent: b.torrent, Root: "/elsewhere", Peers: addrs(second), Up: 1, Down: 10_000})
+		time.Sleep(5 * time.Second)
+		if linkedTo(shown, l.host.Addr()) || !linkedTo(shown, host.Addr()) {
+			t.Errorf("the first seed sees %+v, want the proxy %v alone", shown.Peers(), host.Addr())
+		}
+		if !linkedTo(open, l.host.Addr()) {
+			t.Errorf("the second seed sees %+v", open.Peers())
+		}
+		for _, st := range x.Trackers() {
+			if st.URL == "dht" {
+				t.Error("the torrent is looked for in the session's DHT")
+			}
+		}
+		stranger := w.node(dsl)
+		strange := stranger.leech(a, l)
+		time.Sleep(5 * time.Second)
+		if n := len(strange.Peers()); n != 0 {
+			t.Error("a stranger found the torrent at our own address")
+		}
+		l.finish(x, a, time.Minute)
+		<-y.Finished()
+		l.close()
+	})
+}

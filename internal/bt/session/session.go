@@ -104,6 +104,7 @@ type Session struct {
 type entry struct {
 	t     *torrent.Torrent
 	way   *way
+	apart bool // it is not to be found at our port
 	hash  ident.InfoHash
 	names []ident.V1
 }
@@ -310,7 +311,7 @@ func (s *Session) hear(raw net.Conn) {
 	s.mu.Lock()
 	e := s.torrents[theirs.InfoHash]
 	s.mu.Unlock()
-	if e == nil || theirs.PeerID == e.t.PeerID() || s.policy.Full() {
+	if e == nil || e.apart || theirs.PeerID == e.t.PeerID() || s.policy.Full() {
 		raw.Close()
 		return
 	}
@@ -342,7 +343,7 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{way: r, hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	e := &entry{way: r, apart: spec.Network != nil, hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
 	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -362,7 +363,9 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	e.t = torrent.New(*cfg)
 	for _, n := range e.names {
 		s.torrents[n] = e
-		s.keys[mse.KeyHash(n)] = n
+		if !e.apart {
+			s.keys[mse.KeyHash(n)] = n
+		}
 	}
 	s.all = append(s.all, e)
 	return e.t, nil
@@ -376,7 +379,9 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 	for _, n := range h.Swarms() {
 		if s.torrents[n] == nil {
 			s.torrents[n] = e
-			s.keys[mse.KeyHash(n)] = n
+			if !e.apart {
+				s.keys[mse.KeyHash(n)] = n
+			}
 			e.names = append(e.names, n)
 		}
 	}
@@ -460,6 +465,6 @@ func (s *Session) swarmConfig(spec *Spec, id ident.PeerID) swarm.Config {
 	return swarm.Config{
 		ID: id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
 		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
-		NoPunch: s.cfg.Anonymous || s.main.UTP == nil,
+		NoPunch: s.cfg.Anonymous || s.main.UTP == nil || spec.Network != nil,
 	}
 }

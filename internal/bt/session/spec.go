@@ -41,7 +41,7 @@ type Spec struct {
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
 
-	Network     netx.Network // its own way out, over TCP alone; nil: that of the session
+	Network     netx.Network // its own way out, over TCP alone: nobody reaches it at the session's port; nil: that of the session
 	NoTrackers  bool         // ask no tracker
 	AllTrackers bool         // announce to all at once, not tier by tier
 	Down, Up    int64        // bytes/s for this torrent; 0: unlimited
@@ -84,7 +84,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, *way, error) {
 	cfg.PeerID = s.newID()
 	cfg.Swarm = s.swarmConfig(spec, cfg.PeerID)
 	w := s.wayOf(spec, hash)
-	cfg.Dial, cfg.Client = w.Dial, w.client
+	cfg.Dial, cfg.Client, cfg.Apart = w.Dial, w.client, spec.Network != nil
 	s.addFinders(cfg, spec, w, tiers)
 	return cfg, w, nil
 }

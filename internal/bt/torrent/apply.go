@@ -238,7 +238,7 @@ func (t *Torrent) message(now time.Duration, id ident.Peer, m *peer.Message) {
 	case m.Hash != nil:
 		t.hashMessage(now, id, m)
 	case m.NodePort != 0:
-		if t.cfg.Node != nil && !t.cfg.Swarm.Private {
+		if t.hasNode() {
 			t.cfg.Node(netip.AddrPortFrom(addrPort(m.From.RemoteAddr()).Addr(), m.NodePort))
 		}
 	case m.Trackers != nil:

@@ -134,6 +134,9 @@ func (t *Torrent) withdraw() {
 
 // port returns the port where others reach us, 0 if nowhere.
 func (t *Torrent) port() uint16 {
+	if t.cfg.Apart {
+		return 0
+	}
 	if p := t.cfg.External.Load(); p != 0 {
 		return uint16(p)
 	}

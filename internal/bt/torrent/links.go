@@ -38,11 +38,14 @@ func (t *Torrent) reserved() wire.Reserved {
 	if h := t.infoHash.Load(); h.HasV1() && h.HasV2() {
 		bits = append(bits, wire.BitV2)
 	}
-	if t.cfg.NodePort != 0 {
+	if t.hasNode() {
 		bits = append(bits, wire.BitDHT)
 	}
 	return wire.OurReserved(bits...)
 }
+
+// hasNode reports whether the torrent has to do with a DHT node.
+func (t *Torrent) hasNode() bool { return t.cfg.NodePort != 0 && !t.cfg.Apart && !t.cfg.Swarm.Private }
 
 func (t *Torrent) handshake(name ident.V1) wire.Handshake {
 	return wire.Handshake{Reserved: t.reserved(), InfoHash: name, PeerID: t.cfg.PeerID}
@@ -154,7 +157,7 @@ func (t *Torrent) join(now time.Duration, a arrival) {
 	if a.theirs.Reserved.Extended() {
 		t.greetExtended(c, addr)
 	}
-	if a.theirs.Reserved.DHT() && t.cfg.NodePort != 0 && !t.cfg.Swarm.Private {
+	if a.theirs.Reserved.DHT() && t.hasNode() {
 		c.Queue(func(b []byte) []byte { return wire.AppendPort(b, t.cfg.NodePort) })
 	}
 	t.askHashes(now)

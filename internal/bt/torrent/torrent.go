@@ -84,6 +84,7 @@ type Config struct {
 	Complete    bool // all data is there and was hashed this moment: begin with everything
 
 	PeerID ident.PeerID
+	Apart  bool // it has a way out of its own, and nothing to do with the port and the DHT node that torrents share
 	Dial   Dial
 	Client *http.Client // for web seeds
 
