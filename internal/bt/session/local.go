@@ -24,7 +24,7 @@ func (s *Session) openLocal() {
 		}
 	}
 	if s.cfg.PortMap && s.Port() != 0 {
-		cfg := portmap.Config{Network: s.cfg.Network, Changed: s.mapped}
+		cfg := portmap.Config{Network: s.cfg.Network, Gateways: s.cfg.Gateways, Changed: s.mapped}
 		if s.ln != nil {
 			cfg.TCP = s.Port()
 		}

@@ -57,14 +57,15 @@ type Config struct {
 	Client  string // name and version in extension handshakes and to trackers
 	IDStyle string // prefix of the peer id (BEP 20); empty: "-SL0001-"
 
-	Encryption road.Encryption  // of connections with peers; empty: prefer
-	NoUTP      bool             // no uTP (BEP 29)
-	NoTCP      bool             // over uTP only, both ways
-	DHT        *DHT             // nil: no part in the DHT
-	LSD        bool             // look for peers on the local network (BEP 14)
-	PortMap    bool             // have the router open our port (UPnP, NAT-PMP, PCP)
-	Isolated   bool             // nothing is contacted that only a stranger named but peers: no trackers that peers know (BEP 28)
-	Filter     *ipfilter.Filter // addresses that are neither dialled nor let in; nil: none
+	Encryption road.Encryption     // of connections with peers; empty: prefer
+	NoUTP      bool                // no uTP (BEP 29)
+	NoTCP      bool                // over uTP only, both ways
+	DHT        *DHT                // nil: no part in the DHT
+	LSD        bool                // look for peers on the local network (BEP 14)
+	PortMap    bool                // have the router open our port (UPnP, NAT-PMP, PCP)
+	Gateways   func() []netip.Addr // where it is asked to; nil: the system's default gateways
+	Isolated   bool                // nothing is contacted that only a stranger named but peers: no trackers that peers know (BEP 28)
+	Filter     *ipfilter.Filter    // addresses that are neither dialled nor let in; nil: none
 
 	// Anonymous strips what tells who we are: the client's name and the peer id's prefix, our port and address in handshakes, the key of
 	// announces; each torrent has a peer id of its own. The DHT node has a fresh random id and remembers nothing. There are no exchange of
