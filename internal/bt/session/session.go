@@ -145,7 +145,7 @@ func New(cfg Config) (*Session, error) {
 	}
 	if err := s.open(); err != nil {
 		s.end()
-		s.shut()
+		_ = s.shut()
 		s.wg.Wait()
 		s.store.Close()
 		return nil, err
@@ -180,10 +180,10 @@ func (s *Session) open() error {
 		}
 		err := s.openDatagrams()
 		_, port, _ := net.SplitHostPort(s.cfg.Listen)
-		if err == nil || port != "0" || try == portTries {
+		if err == nil || s.ln == nil || port != "0" || try == portTries {
 			return err
 		}
-		s.shut()
+		_ = s.shut()
 	}
 }
 
