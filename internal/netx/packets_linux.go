@@ -86,7 +86,7 @@ func batches(u *net.UDPConn) net.PacketConn {
 		// A process that may ignores the system's limits; others have what they were given.
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer)
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer)
-		c.discover(int(fd), unix.IP_PMTUDISC_DONT)
+		_ = c.discover(int(fd), unix.IP_PMTUDISC_DONT) // else long datagrams are lost on short paths
 	}); err != nil {
 		return u
 	}
@@ -111,12 +111,13 @@ func (c *batchConn) discover(fd, how int) error {
 
 // opError has the system call's name for errors of the kernel.
 func (c *batchConn) opError(op, call string, err error) error {
-	if errno, ok := err.(syscall.Errno); ok {
-		err = os.NewSyscallError(call, errno)
-	}
-	var op2 *net.OpError
-	if errors.As(err, &op2) {
+	var done *net.OpError
+	if errors.As(err, &done) {
 		return err
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = os.NewSyscallError(call, errno)
 	}
 	return &net.OpError{Op: op, Net: "udp", Source: c.LocalAddr(), Err: err}
 }
@@ -269,7 +270,7 @@ func (c *batchConn) WritePackets(p []Packet) (int, error) {
 		case segment && m.hdrs[0].hdr.Control != nil:
 			// The device does not compute checksums (EIO), or the datagrams are longer than its MTU (EINVAL, EMSGSIZE).
 			segment = false
-			if m.err == syscall.EIO {
+			if errors.Is(m.err, syscall.EIO) {
 				c.segment.Store(false)
 			}
 		default:

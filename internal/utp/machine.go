@@ -144,7 +144,7 @@ func (m *machine) receive(now time.Duration, p *packet) (woke bool) {
 	m.measure(now, p)
 	m.acknowledge(now, p)
 	had := m.in.len
-	m.take(now, p)
+	m.take(p)
 	return woke || m.in.len > had || m.eof || m.status == dead
 }
 

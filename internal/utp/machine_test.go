@@ -72,13 +72,12 @@ type weather struct {
 type world struct {
 	testing.TB
 	weather
-	rand   *rand.Rand
-	now    time.Duration
-	a, b   *machine
-	onWay  arrivals
-	order  int
-	sent   int // bytes of datagrams
-	lastAt [2]time.Duration
+	rand  *rand.Rand
+	now   time.Duration
+	a, b  *machine
+	onWay arrivals
+	order int
+	sent  int // bytes of datagrams
 }
 
 type arrival struct {

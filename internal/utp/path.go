@@ -38,12 +38,9 @@ var ladder = [...]int{9000 - 48, 16384 - 48, 32768 - 48, maxDatagram}
 
 // next returns the length to try next, 0 if none is worth it.
 func (q *path) next() int {
-	most := q.limit
-	switch {
-	case q.peer == 0:
-		most = min(most, ethernet6)
-	default:
-		most = min(most, q.peer)
+	most := min(q.limit, q.peer)
+	if q.peer == 0 {
+		most = min(q.limit, ethernet6)
 	}
 	try := 0
 	if q.size < ethernet6 {

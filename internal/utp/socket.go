@@ -303,7 +303,7 @@ func (s *Socket) connect(to netip.AddrPort) (*Conn, error) {
 // random returns a number that nobody can guess.
 func random() uint16 {
 	var b [2]byte
-	rand.Read(b[:])
+	_, _ = rand.Read(b[:]) // never fails
 	return be.Uint16(b[:])
 }
 

@@ -3,7 +3,7 @@ package utp
 import "time"
 
 // take takes the part of a packet that is for the reader.
-func (m *machine) take(now time.Duration, p *packet) {
+func (m *machine) take(p *packet) {
 	if p.kind != kindData && p.kind != kindFin || m.status == dead {
 		return
 	}

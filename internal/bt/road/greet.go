@@ -97,17 +97,7 @@ func (p *Policy) greet(ctx context.Context, raw net.Conn, m manner, ours wire.Ha
 		raw.Close()
 		return nil, wire.Handshake{}, err
 	}
-	conn, err := raw, error(nil)
-	hello := wire.AppendHandshake(nil, ours)
-	if m == encrypted {
-		provide := mse.RC4 | mse.Plain
-		if p.Encryption == RequireEncryption {
-			provide = mse.RC4
-		}
-		conn, _, err = mse.Initiate(raw, ours.InfoHash, provide, hello)
-	} else {
-		_, err = raw.Write(hello)
-	}
+	conn, err := p.hello(raw, m, ours)
 	var theirs wire.Handshake
 	if err == nil {
 		theirs, err = peer.Greeted(conn, ours, upgrade)
@@ -120,6 +110,21 @@ func (p *Policy) greet(ctx context.Context, raw net.Conn, m manner, ours wire.Ha
 		return nil, theirs, err
 	}
 	return mse.Bare(conn), theirs, nil
+}
+
+// hello sends our handshake, and returns the connection to go on with.
+func (p *Policy) hello(raw net.Conn, m manner, ours wire.Handshake) (net.Conn, error) {
+	b := wire.AppendHandshake(nil, ours)
+	if m == plain {
+		_, err := raw.Write(b)
+		return raw, err
+	}
+	provide := mse.RC4 | mse.Plain
+	if p.Encryption == RequireEncryption {
+		provide = mse.RC4
+	}
+	conn, _, err := mse.Initiate(raw, ours.InfoHash, provide, b)
+	return conn, err
 }
 
 // choose returns how an encrypted connection goes on, of what the other end provides.
