@@ -224,7 +224,7 @@ func (c *client) pace(until time.Time, rate float64) error {
 
 // result is what one run has measured.
 type result struct {
-	rate             float64 // announces answered a second
+	rate             float64       // announces answered a second
 	p50, p99         time.Duration // what was lost counts as the longest wait
 	missing, refused int
 }
