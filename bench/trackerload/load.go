@@ -224,8 +224,8 @@ func (c *client) pace(until time.Time, rate float64) error {
 
 // result is what one run has measured.
 type result struct {
-	rate             float64 // announces answered a second
-	p50, p99         time.Duration
+	rate             float64       // announces answered a second
+	p50, p99         time.Duration // what was lost counts as the longest wait
 	missing, refused int
 }
 
@@ -275,6 +275,9 @@ func (l *load) run(seconds float64, work func(*client) error) (result, error) {
 			}
 		}
 		all = append(all, c.latencies...)
+	}
+	for range r.missing { // who waits in vain waits longest
+		all = append(all, lost)
 	}
 	if len(all) > 0 {
 		slices.Sort(all)

@@ -53,3 +53,63 @@ func BenchmarkAnnounce(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHostile is what it costs to be asked by those who mean no good, and, for comparison, by a peer of the same swarm of
+// 10,000.
+func BenchmarkHostile(b *testing.B) {
+	s := newServer(Config{Interval: DefaultInterval, Torrents: 10, Peers: DefaultPeers, Rate: 1_000_000})
+	r := s.newResponder(s.count())
+	name := ident.V1{1}
+	var out [maxAnswer]byte
+	ask := func(from netip.AddrPort, request []byte) int {
+		return len(r.answer(out[:0], from, request, time.Second))
+	}
+	for n := range 10_000 {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{8, 1, byte(n >> 8), byte(n)}), 6881)
+		ask(from, announcePacket(s.ids.make(from.Addr(), 0), name, uint64(n%2), none, 0, 6881))
+	}
+	from := netip.MustParseAddrPort("8.1.0.7:6881")
+	id := s.ids.make(from.Addr(), 0)
+	for _, c := range []struct {
+		name    string
+		request []byte
+		answer  int // bytes
+		flood   bool
+	}{
+		{"announce", announcePacket(id, name, 1, none, 50, 6881), 20 + 50*6, false},
+		{"numwant 2^31", announcePacket(id, name, 1, none, -1<<31, 6881), 20 + defaultWant*6, false},
+		{"numwant 2^31-1", announcePacket(id, name, 1, none, 1<<31-1, 6881), 20 + maxWant*6, false},
+		{"forged id", announcePacket(id^1<<20, name, 1, none, 50, 6881), 0, false},
+		{"connect", packet(protocolID, actConnect, 1), 16, false},
+		{"flood", announcePacket(id, name, 1, none, 50, 6881), 0, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			if s.limiter = newLimiter(1_000_000, 400_000_000); c.flood {
+				s.limiter = newLimiter(1, 1)
+				s.limiter.allow(from.Addr(), time.Second, 1)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if n := ask(from, c.request); n != c.answer {
+					b.Fatalf("%d bytes", n)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkAnnounceHTTP is the tracker's own share of an HTTP announce, net/http aside.
+func BenchmarkAnnounceHTTP(b *testing.B) {
+	s := newServer(Config{Interval: DefaultInterval, Torrents: 10, Peers: DefaultPeers, Rate: 1_000_000})
+	r := s.newResponder(s.count())
+	for n := range uint16(200) {
+		from := netip.AddrFrom4([4]byte{8, 1, 0, byte(n)})
+		r.answer(nil, netip.AddrPortFrom(from, 6881), announcePacket(s.ids.make(from, 0), ident.V1{1}, 1, none, 0, 6881), 0)
+	}
+	query := queryOf(ident.V1{1}, "&port=6881&uploaded=0&downloaded=0&left=5&numwant=50&key=1&compact=1&supportcrypto=1&event=started")
+	from := netip.MustParseAddr("8.1.0.7")
+	b.ReportAllocs()
+	for b.Loop() {
+		r.out = r.announceHTTP(r.out[:0], query, from, time.Second)
+	}
+}
