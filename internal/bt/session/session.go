@@ -95,9 +95,8 @@ type Session struct {
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
-	torrents map[ident.V1]*entry          // by every swarm name
-	keys     map[[sha1.Size]byte]ident.V1 // the same names by mse.KeyHash
-	all      []*entry                     // in the order added
+	torrents map[key]*entry // by every swarm name
+	all      []*entry       // in the order added
 	notices  []string
 	closed   bool
 }
@@ -109,6 +108,11 @@ type entry struct {
 	hash  ident.InfoHash
 	names []ident.V1
 }
+
+// key is what torrents are found by: the hash by which an encrypted handshake names a swarm, so that one map serves plain ones as well.
+type key = [sha1.Size]byte
+
+func keyOf(name ident.V1) key { return mse.KeyHash(name) }
 
 // Errors of Add.
 var (
@@ -130,7 +134,7 @@ func New(cfg Config) (*Session, error) {
 	s := &Session{
 		cfg: cfg, id: ident.NewPeerID(cfg.IDStyle), pool: block.NewPool(cfg.Memory),
 		down: rate.New(cfg.Down, nil), up: rate.New(cfg.Up, nil),
-		greets: make(chan struct{}, maxHandshakes), torrents: map[ident.V1]*entry{}, keys: map[[sha1.Size]byte]ident.V1{},
+		greets: make(chan struct{}, maxHandshakes), torrents: map[key]*entry{},
 	}
 	s.policy = &road.Policy{
 		Encryption: cfg.Encryption, Filter: cfg.Filter, NoTCP: cfg.NoTCP, Slots: make(chan struct{}, cfg.MaxDials),
@@ -304,13 +308,13 @@ func (s *Session) accept(ln net.Listener) {
 func (s *Session) hear(raw net.Conn) {
 	stop := context.AfterFunc(s.ctx, func() { raw.Close() })
 	defer stop()
-	conn, theirs, err := s.policy.Hear(raw, s.keyOf)
+	conn, theirs, err := s.policy.Hear(raw, s.nameOf)
 	if err != nil {
 		raw.Close()
 		return
 	}
 	s.mu.Lock()
-	e := s.torrents[theirs.InfoHash]
+	e := s.torrents[keyOf(theirs.InfoHash)]
 	s.mu.Unlock()
 	if e == nil || e.apart || theirs.PeerID == e.t.PeerID() || s.policy.Full() {
 		raw.Close()
@@ -319,12 +323,20 @@ func (s *Session) hear(raw net.Conn) {
 	e.t.Incoming(conn, theirs)
 }
 
-// keyOf returns the swarm whose name has an mse.KeyHash.
-func (s *Session) keyOf(hash [sha1.Size]byte) (ident.V1, bool) {
+// nameOf returns the swarm whose name has a key, for an encrypted handshake.
+func (s *Session) nameOf(k [sha1.Size]byte) (ident.V1, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name, ok := s.keys[hash]
-	return name, ok
+	e := s.torrents[k]
+	if e == nil || e.apart {
+		return ident.V1{}, false
+	}
+	for _, n := range e.names {
+		if keyOf(n) == k {
+			return n, true
+		}
+	}
+	return ident.V1{}, false
 }
 
 // connections returns how many peers all torrents together have.
@@ -352,7 +364,7 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 		return nil, ErrClosed
 	}
 	for _, n := range e.names {
-		if s.torrents[n] != nil {
+		if s.torrents[keyOf(n)] != nil {
 			return nil, ErrExists
 		}
 	}
@@ -363,10 +375,7 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	}
 	e.t = torrent.New(*cfg)
 	for _, n := range e.names {
-		s.torrents[n] = e
-		if !e.apart {
-			s.keys[mse.KeyHash(n)] = n
-		}
+		s.torrents[keyOf(n)] = e
 	}
 	s.all = append(s.all, e)
 	return e.t, nil
@@ -378,11 +387,8 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 	defer s.mu.Unlock()
 	e.hash = h
 	for _, n := range h.Swarms() {
-		if s.torrents[n] == nil {
-			s.torrents[n] = e
-			if !e.apart {
-				s.keys[mse.KeyHash(n)] = n
-			}
+		if s.torrents[keyOf(n)] == nil {
+			s.torrents[keyOf(n)] = e
 			e.names = append(e.names, n)
 		}
 	}
@@ -394,8 +400,7 @@ func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
 	for i, e := range s.all {
 		if e.t == t {
 			for _, n := range e.names {
-				delete(s.torrents, n)
-				delete(s.keys, mse.KeyHash(n))
+				delete(s.torrents, keyOf(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
 			break
