@@ -9,11 +9,9 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,32 +31,25 @@ func startNodes(t *testing.T, ip string) (nodes []*dht.Node, addrs []string) {
 	for i := range dhtNodes {
 		conn, err := host.ListenPacket(t.Context(), "udp4", fmt.Sprintf("%s:%d", ip, peerPort+1+i))
 		must(t, err)
-		udp := conn.(*net.UDPConn)
-		n, err := dht.New(dht.Config{IPv4: true, Send: func(b []byte, to netip.AddrPort) error {
-			_, err := udp.WriteToUDPAddrPort(b, to)
-			return err
-		}})
+		mux := netx.NewMux(conn)
+		n, err := dht.New(dht.Config{IPv4: true, Send: mux.WriteTo})
 		must(t, err)
-		var reader sync.WaitGroup
-		reader.Go(func() {
-			b := make([]byte, 2048)
-			for {
-				size, from, err := udp.ReadFromUDPAddrPort(b)
-				if err != nil {
-					return
+		mux.Handle(func([]byte) bool { return true }, func(packets []netx.Packet) {
+			for i := range packets {
+				for b := range packets[i].Datagrams {
+					n.Receive(b, packets[i].Addr)
 				}
-				n.Receive(b[:size], from)
 			}
 		})
+		mux.Start()
 		t.Cleanup(func() {
 			n.Close()
-			udp.Close()
-			reader.Wait()
+			mux.Close()
 		})
 		if i > 0 {
 			n.AddNode(netip.MustParseAddrPort(addrs[0]))
 		}
-		nodes, addrs = append(nodes, n), append(addrs, udp.LocalAddr().String())
+		nodes, addrs = append(nodes, n), append(addrs, mux.LocalAddr().String())
 	}
 	return nodes, addrs
 }
