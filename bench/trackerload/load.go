@@ -77,7 +77,7 @@ func (c *client) connect() error {
 		if _, err := c.conn.WritePackets([]netx.Packet{{Addr: c.to, Data: b}}); err != nil {
 			return err
 		}
-		c.conn.SetReadDeadline(time.Now().Add(lost))
+		_ = c.conn.SetReadDeadline(time.Now().Add(lost))
 		for {
 			n, err := c.conn.ReadPackets(c.in[:1])
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -150,7 +150,7 @@ func (c *client) send(n int, pick func() (torrent, peer int)) error {
 
 // receive waits for answers and returns how many came.
 func (c *client) receive() (int, error) {
-	c.conn.SetReadDeadline(time.Now().Add(lost))
+	_ = c.conn.SetReadDeadline(time.Now().Add(lost))
 	n, err := c.conn.ReadPackets(c.in)
 	now := time.Now()
 	c.mu.Lock()

@@ -213,6 +213,6 @@ func (t *tracker) memory() float64 {
 	}
 	_, rest, _ := strings.Cut(string(b), "RssAnon:")
 	var kb float64
-	fmt.Sscan(rest, &kb)
+	_, _ = fmt.Sscan(rest, &kb) // 0 if it is not there
 	return kb / 1024
 }

@@ -47,7 +47,7 @@ func (k *idKey) valid(id uint64, a netip.Addr, now time.Duration) bool {
 // hash is SipHash-2-4 (Aumasson and Bernstein, 2012) of an address and a number.
 func (k *idKey) hash(a netip.Addr, n uint64) uint64 {
 	b := a.As16()
-	s := newSip(k)
+	s := newSIP(k)
 	s.word(binary.LittleEndian.Uint64(b[:]))
 	s.word(binary.LittleEndian.Uint64(b[8:]))
 	s.word(n)
@@ -57,7 +57,7 @@ func (k *idKey) hash(a netip.Addr, n uint64) uint64 {
 // sip is the state of SipHash.
 type sip struct{ v0, v1, v2, v3 uint64 }
 
-func newSip(k *idKey) sip {
+func newSIP(k *idKey) sip {
 	return sip{k[0] ^ 0x736f6d6570736575, k[1] ^ 0x646f72616e646f6d, k[0] ^ 0x6c7967656e657261, k[1] ^ 0x7465646279746573}
 }
 

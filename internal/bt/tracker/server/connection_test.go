@@ -9,7 +9,7 @@ import (
 
 // The vector of SipHash's authors: the key 00 01 … 0f and the input 00 01 … 0e (appendix A of the paper).
 func TestSipHash(t *testing.T) {
-	s := newSip(&idKey{0x0706050403020100, 0x0f0e0d0c0b0a0908})
+	s := newSIP(&idKey{0x0706050403020100, 0x0f0e0d0c0b0a0908})
 	s.word(0x0706050403020100)
 	if got := s.sum(0x0f0e0d0c0b0a0908); got != 0xa129ca6149be45e5 {
 		t.Errorf("%#x", got)

@@ -48,7 +48,7 @@ func (s *Server) listenUDP(ctx context.Context, addr string) error {
 			return err
 		}
 		if err != nil {
-			s.closeSockets()
+			_ = s.closeSockets()
 			return err
 		}
 		s.sockets = append(s.sockets, netx.Packets(c))
