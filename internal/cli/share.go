@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	qrcode "github.com/skip2/go-qrcode"
@@ -76,11 +77,15 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 	if err != nil {
 		return usage(err)
 	}
+	publishing, stop := context.WithCancel(ctx)
+	var publisher sync.WaitGroup
+	defer publisher.Wait()
+	defer stop()
 	return a.offer(ctx, f, n, spec, 0, func(s *session.Session) {
 		a.link(t, s, out)
 		if key != nil {
 			a.publisherLink(key)
-			go a.publish(ctx, s, key, t.Info.Hash)
+			publisher.Go(func() { a.publish(publishing, s, key, t.Info.Hash) })
 		}
 	})
 }
