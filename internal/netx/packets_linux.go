@@ -181,9 +181,15 @@ func (m *messages) room(i int, b []byte) {
 }
 
 // receive calls recvmmsg. It is called again when something has come.
-func (m *messages) receive(fd uintptr) bool {
+func (m *messages) receive(fd uintptr) bool { return m.call(unix.SYS_RECVMMSG, fd) }
+
+// send calls sendmmsg. It is called again when the socket's queue has room.
+func (m *messages) send(fd uintptr) bool { return m.call(unix.SYS_SENDMMSG, fd) }
+
+// call makes one system call over the m.n messages and keeps its outcome. It is false when the socket is not ready.
+func (m *messages) call(trap, fd uintptr) bool {
 	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs)), uintptr(m.n), 0, 0, 0)
+		n, _, errno := syscall.Syscall6(trap, fd, uintptr(unsafe.Pointer(&m.hdrs)), uintptr(m.n), 0, 0, 0)
 		switch errno {
 		case 0:
 			m.done, m.err = int(n), nil
@@ -380,24 +386,6 @@ func scopeOf(a netip.Addr) (uint32, error) {
 		return 0, err
 	}
 	return uint32(i.Index), nil
-}
-
-// send calls sendmmsg. It is called again when the socket's queue has room.
-func (m *messages) send(fd uintptr) bool {
-	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs)), uintptr(m.n), 0, 0, 0)
-		switch errno {
-		case 0:
-			m.done, m.err = int(n), nil
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return false
-		default:
-			m.done, m.err = 0, errno
-		}
-		return true
-	}
 }
 
 // dontFragment is for sockets that are not ours.
