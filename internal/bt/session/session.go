@@ -267,6 +267,11 @@ func (s *Session) Addr() net.Addr {
 	return nil
 }
 
+// Resolve returns the addresses of a host, as the session's network finds them.
+func (s *Session) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return s.cfg.Network.Resolve(ctx, host)
+}
+
 // SetRates changes the limits of all torrents together, in bytes/s; 0 is no limit.
 func (s *Session) SetRates(down, up int64) {
 	s.down.SetRate(down)
@@ -396,18 +401,28 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 
 // Remove stops a torrent and forgets it; its files stay. It waits for the goodbye to trackers until ctx is done.
 func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	return t.Close(ctx)
+}
+
+// Erase stops a torrent, forgets it and deletes its files, unless it was added read-only. It waits for that until ctx is done.
+func (s *Session) Erase(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	return t.Erase(ctx)
+}
+
+func (s *Session) takeOut(t *torrent.Torrent) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, e := range s.all {
 		if e.t == t {
 			for _, n := range e.names {
 				delete(s.torrents, keyOf(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
-			break
+			return
 		}
 	}
-	s.mu.Unlock()
-	return t.Close(ctx)
 }
 
 // Torrents returns every torrent in the order added.

@@ -67,6 +67,7 @@ type PeerInfo struct {
 	V2       bool // joined under the v2 name: hash requests and short tails (BEP 52)
 	WebSeed  bool // BEP 17, 19: has everything, never chokes, wants nothing
 	UTP      bool // over uTP (BEP 29)
+	Encrypted bool // in RC4 (MSE)
 }
 
 // PeerExtensions is what a peer said in its extension handshake, as far as the swarm needs it.
