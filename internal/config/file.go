@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +15,10 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxFile bounds the file of settings, maxSecret a file that holds a secret, in bytes.
+// maxFile bounds the file of settings, maxSecret a file that holds a secret, in bytes; maxDepth the tables within tables that are looked into.
 const (
-	maxFile   = 1 << 20
+	maxDepth  = 4
+	maxFile   = 256 << 10
 	maxSecret = 64 << 10
 )
 
@@ -49,14 +51,15 @@ func parseFile(b []byte) ([]entry, error) {
 	return list, nil
 }
 
-// flatten lists what is in a table. A table without keys is listed too, so that its name is looked at.
+// flatten lists what is in a table. A table without keys, or too deep, is listed itself, so that its name is looked at.
 func flatten(list []entry, prefix string, tree map[string]any, lines map[string]int) []entry {
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		key := prefix + name
 		switch v := tree[name].(type) {
 		case map[string]any:
-			if len(v) == 0 {
+			if len(v) == 0 || strings.Count(key, ".") >= maxDepth {
 				list = append(list, entry{key, v, lines[key]})
+				continue
 			}
 			list = flatten(list, key+".", v, lines)
 		default:
@@ -72,15 +75,16 @@ func keyLines(b []byte) (map[string]int, error) {
 	var p unstable.Parser
 	p.Reset(b)
 	table := ""
+	line, counted := 1, 0 // line is that of the byte at counted
 	for p.NextExpression() {
 		e := p.Expression()
 		var name []string
-		line := 0
 		for keys := e.Key(); keys.Next(); {
 			k := keys.Node()
 			name = append(name, string(k.Data))
-			if line == 0 {
-				line = p.Shape(k.Raw).Start.Line
+			if at := int(k.Raw.Offset); at > counted {
+				line += bytes.Count(b[counted:at], []byte{'\n'})
+				counted = at
 			}
 		}
 		key := strings.Join(name, ".")
