@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"shoal/internal/bt/torrent"
+	"shoal/internal/link"
 )
 
 // display shows the progress of items: on a terminal one line for each, redrawn; in a pipe a plain line now and then; with
@@ -45,7 +46,7 @@ func (d *display) interval() time.Duration {
 
 // item is a torrent being shown.
 type item struct {
-	link  *link
+	link  *link.Link
 	t     *torrent.Torrent
 	named bool // its content was announced to the person
 	done  bool
@@ -139,7 +140,7 @@ func statusLine(it *item, st *torrent.Status) string {
 	var w []string
 	name := st.Name
 	if name == "" {
-		name = it.link.name()
+		name = nameOf(it.link)
 	}
 	switch st.Phase {
 	case torrent.Metadata:

@@ -343,8 +343,8 @@ func (s *Session) nameOf(k [sha1.Size]byte) (ident.V1, bool) {
 func (s *Session) connections() int { return int(s.shared.Connections.Load()) }
 
 // limiter returns the limit of a torrent below that of the session.
-func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
-	if bytesPerSecond == 0 {
+func limiter(spec Spec, bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
+	if bytesPerSecond == 0 && !spec.Adjustable {
 		return all
 	}
 	return rate.New(bytesPerSecond, all)
@@ -356,8 +356,8 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{way: r, apart: spec.Network != nil, hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
-	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
+	e := &entry{way: r, apart: spec.apart(), hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	cfg.Down, cfg.Up = limiter(spec, spec.Down, s.down), limiter(spec, spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

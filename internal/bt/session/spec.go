@@ -40,6 +40,8 @@ type Spec struct {
 	ShareOnly   bool           // ask for nothing, only serve
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
+	Offline     bool // no peers: to check, move or remove what is on disk
+	Adjustable  bool // its limits and trackers may be changed later
 
 	Network     netx.Network // its own way out, over TCP alone: nobody reaches it at the session's port; nil: that of the session
 	NoTrackers  bool         // ask no tracker
@@ -49,6 +51,9 @@ type Spec struct {
 	Slots       int          // unchoked peers; 0: by upload rate
 	NoSuper     bool         // do not super-seed while we are the only seed
 }
+
+// apart reports whether the torrent is not to be found at the session's port.
+func (spec *Spec) apart() bool { return spec.Network != nil || spec.Offline }
 
 func (spec *Spec) private() bool { return spec.Torrent != nil && spec.Torrent.Info.Private }
 
@@ -84,7 +89,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, *way, error) {
 	cfg.PeerID = s.newID()
 	cfg.Swarm = s.swarmConfig(spec, cfg.PeerID)
 	w := s.wayOf(spec, hash)
-	cfg.Dial, cfg.Client, cfg.Apart = w.Dial, w.client, spec.Network != nil
+	cfg.Dial, cfg.Client, cfg.Apart = w.Dial, w.client, spec.apart()
 	s.addFinders(cfg, spec, w, tiers)
 	return cfg, w, nil
 }
@@ -121,8 +126,12 @@ func (s *Session) wayOf(spec *Spec, h ident.InfoHash) *way {
 
 // addFinders gives a torrent its ways of finding peers.
 func (s *Session) addFinders(cfg *torrent.Config, spec *Spec, w *way, tiers [][]string) {
+	if spec.Offline {
+		cfg.WebSeeds, cfg.HTTPSeeds, cfg.Peers = nil, nil, nil
+		return
+	}
 	exchange := !spec.NoTrackers && !s.cfg.Anonymous && !s.cfg.Isolated
-	if !spec.NoTrackers && (len(tiers) > 0 || exchange) {
+	if !spec.NoTrackers && (len(tiers) > 0 || exchange || spec.Adjustable) {
 		a := tracker.New(w.asks, tiers, tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers})
 		cfg.Finders = append(cfg.Finders, a)
 		if exchange {

@@ -39,6 +39,7 @@ const (
 	Refused    // Arg netip.AddrPort: no slot was free for the dial; it may be tried soon again
 	Stored     // Arg storage.Result: what became of Verify or Recheck
 	Pause      // OK: stop (true) or go on (false) asking for blocks and serving
+	Hold       // OK: stop (true) or go on (false) asking for blocks; serving goes on
 	SetSelf    // Arg netip.AddrPort: our address as others see it
 
 	Other // Arg: for the loop that owns the swarm, which ignores it

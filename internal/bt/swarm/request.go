@@ -34,7 +34,7 @@ func (s *Swarm) offers(p *peer) {
 // fill asks a peer for as many blocks as its pipeline has room for.
 func (s *Swarm) fill(now time.Duration, p *peer) {
 	q := &p.pipe
-	if s.picker == nil || s.paused || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
+	if s.picker == nil || s.paused || s.held || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
 		return
 	}
 	room := q.target - q.under

@@ -66,6 +66,7 @@ type Swarm struct {
 	serving  int // interested peers that we serve
 	waiting  int // and that we choke
 	paused   bool
+	held     bool // nothing is asked for
 	done     bool // every wanted piece is there
 	wishes   bool // the picker was told of priorities or an order
 	awake    bool // all peers are thirsty

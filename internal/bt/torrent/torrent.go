@@ -107,6 +107,8 @@ type Torrent struct {
 	wg    sync.WaitGroup // goroutines that the loop started
 
 	closing  atomic.Bool
+	erase    atomic.Bool // its files are to be deleted at the end
+	eraseErr error       // what came of that, once it has ended
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
 	finders  atomic.Pointer[[]*finder]
@@ -139,6 +141,7 @@ type Torrent struct {
 	phase        Phase
 	failure      error // why the torrent stands still
 	full         bool  // the disk is
+	held         error // why nothing is asked for, though it could be; see Hold
 	wanted       []bool
 	wantedBytes  int64
 	rates        rates
@@ -318,7 +321,7 @@ func (t *Torrent) stop() {
 			a.conn.Close()
 		case openedStore:
 			if a.err == nil {
-				a.handle.Close()
+				t.shut(a.handle)
 			}
 		case turn:
 			a.gate.Leave()
@@ -330,7 +333,7 @@ func (t *Torrent) stop() {
 	t.wg.Wait()
 	if t.store != nil {
 		t.cfg.Opening.Wait(context.Background())
-		t.store.Close()
+		t.shut(t.store)
 		t.cfg.Opening.Leave()
 	}
 	t.publish()
