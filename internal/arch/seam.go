@@ -67,9 +67,12 @@ var outward = []string{"net/smtp", "net/rpc", "net/rpc/jsonrpc", "net/http/httpt
 var socketless = []string{
 	"github.com/danielgtaylor/huma/v2",
 	"github.com/danielgtaylor/huma/v2/adapters/humago",
+	"github.com/pelletier/go-toml/v2",
+	"github.com/pelletier/go-toml/v2/unstable",
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",
 	"github.com/spf13/cobra",
+	"github.com/spf13/pflag",
 	"golang.org/x/crypto/argon2",
 	"golang.org/x/sys/cpu",
 	"golang.org/x/sys/unix",

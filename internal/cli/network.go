@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"shoal/internal/bt/road"
 	"shoal/internal/bt/session"
+	"shoal/internal/config"
 	"shoal/internal/ipfilter"
 	"shoal/internal/netx"
 )
@@ -265,18 +265,11 @@ func (f *networkFlags) apply(s *session.Spec) {
 
 // stateDir is where unfinished downloads are remembered.
 func stateDir() string {
-	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
-		return filepath.Join(d, "shoal", "torrents")
+	p, err := config.FindPaths("", os.Environ())
+	if err != nil {
+		return "" // nothing is remembered
 	}
-	if runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, ".local", "state", "shoal", "torrents")
-		}
-	}
-	if d, err := os.UserConfigDir(); err == nil {
-		return filepath.Join(d, "shoal", "torrents")
-	}
-	return ""
+	return p.Torrents()
 }
 
 // closeSession ends the engine within the time that a person will wait.

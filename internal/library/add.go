@@ -374,4 +374,3 @@ func contentPath(info *metainfo.Info) string {
 	}
 	return info.Name
 }
-

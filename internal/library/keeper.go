@@ -388,4 +388,3 @@ func (l *Library) present(e *entry, spec *session.Spec) error {
 	}
 	return exists(spec.Root)
 }
-

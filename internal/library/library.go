@@ -38,7 +38,7 @@ type Settings struct {
 
 	Floor       int64 // downloads stand still while less is free on their filesystem, in bytes
 	Preallocate bool
-	MaxPeers    int // of one torrent; 0: 200
+	MaxPeers    int  // of one torrent; 0: 200
 	Paused      bool // what is added begins paused
 }
 

@@ -247,3 +247,6 @@ func (r Route) over(under Network) (Network, error) {
 	}
 	return nil, fmt.Errorf("route %s: it is no proxy", r)
 }
+
+// Proxy reports whether the route leads through a proxy.
+func (r Route) Proxy() bool { return r.addr != "" }
