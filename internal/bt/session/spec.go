@@ -40,6 +40,7 @@ type Spec struct {
 	ShareOnly   bool           // ask for nothing, only serve
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
+	Transient   bool // the store gives pieces up to make room (storage.Cache): nothing is wanted but what is read
 
 	Network     netx.Network // its own way out, over TCP alone: nobody reaches it at the session's port; nil: that of the session
 	NoTrackers  bool         // ask no tracker
