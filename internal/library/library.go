@@ -82,6 +82,7 @@ type Library struct {
 	watchers   map[chan struct{}]bool
 	disks      []Disk
 	jobs       []*job
+	jobCount   int
 	reached    bool // a peer has reached our port
 	history    history
 	closed     bool

@@ -485,7 +485,7 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 func (s *Session) swarmConfig(spec *Spec, id ident.PeerID) swarm.Config {
 	return swarm.Config{
 		ID: id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
-		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
+		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly, Transient: spec.Transient,
 		NoPunch: s.cfg.Anonymous || s.main.UTP == nil || spec.Network != nil,
 	}
 }

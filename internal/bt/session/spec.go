@@ -42,6 +42,7 @@ type Spec struct {
 	Sequential  bool
 	Offline     bool // no peers: to check, move or remove what is on disk
 	Adjustable  bool // its limits and trackers may be changed later
+	Transient   bool // the store gives pieces up to make room (storage.Cache): nothing is wanted but what is read
 
 	Network     netx.Network // its own way out, over TCP alone: nobody reaches it at the session's port; nil: that of the session
 	NoTrackers  bool         // ask no tracker
