@@ -73,7 +73,7 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 			return err
 		}
 	}
-	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: t.Info.OnDisk(abs)}
+	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: t.Info.OnDisk(filepath.Base(abs))}
 	n, err := f.network()
 	if err != nil {
 		return usage(err)

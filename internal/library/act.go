@@ -14,7 +14,7 @@ import (
 // RemoveData wait until it is done, or ctx is.
 func (l *Library) Do(ctx context.Context, a Action, ids []string) error {
 	if !slices.Contains(Actions, a) {
-		return bad("there is no action %q", a)
+		return Bad("there is no action %q", a)
 	}
 	l.mu.Lock()
 	chosen, err := l.pick(ids)

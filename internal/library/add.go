@@ -56,7 +56,7 @@ func (l *Library) follow(ctx context.Context, at *link.Link) error {
 		return nil
 	}
 	if at.Magnet.Publisher == nil {
-		return bad("the link names nothing that can be fetched")
+		return Bad("the link names nothing that can be fetched")
 	}
 	ctx, cancel := context.WithTimeout(ctx, followTime)
 	defer cancel()
@@ -75,7 +75,7 @@ func (l *Library) newEntry(ctx context.Context, q Request, at *link.Link) (*entr
 		DownLimit: q.DownLimit, UpLimit: q.UpLimit, SeedRatio: q.SeedRatio, SeedTime: q.SeedTime, Added: time.Now().Unix(), Only: q.Select,
 	}
 	if q.DownLimit < 0 || q.UpLimit < 0 {
-		return nil, bad("limits cannot be negative")
+		return nil, Bad("limits cannot be negative")
 	}
 	var err error
 	if r.Tags, err = cleanTags(q.Tags); err != nil {
@@ -143,7 +143,7 @@ func (l *Library) place(r *record, dir string) error {
 		final = set.Dir
 	}
 	if !filepath.IsAbs(final) {
-		return bad("the folder %q is not an absolute path", final)
+		return Bad("the folder %q is not an absolute path", final)
 	}
 	r.Dir = filepath.Clean(final)
 	if set.Incomplete != "" {
@@ -184,7 +184,7 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 	}
 	if len(l.entries) >= maxTorrents {
 		l.mu.Unlock()
-		return Added{}, bad("there are %d torrents, and no room for more", maxTorrents)
+		return Added{}, Bad("there are %d torrents, and no room for more", maxTorrents)
 	}
 	e.rec.Paused = e.rec.Paused || l.set.Paused && !e.rec.Forced
 	if at.Torrent != nil {
@@ -272,7 +272,7 @@ func cleanTags(tags []string) ([]string, error) {
 		out = append(out, t)
 	}
 	if len(out) > maxTags {
-		return nil, bad("%d tags are more than %d", len(out), maxTags)
+		return nil, Bad("%d tags are more than %d", len(out), maxTags)
 	}
 	slices.Sort(out)
 	return out, nil
@@ -284,11 +284,11 @@ func checkText(what, s string, empty bool) error {
 	case s == "" && empty:
 		return nil
 	case s == "" || s != strings.TrimSpace(s):
-		return bad("a %s cannot be empty, nor begin or end with a space", what)
+		return Bad("a %s cannot be empty, nor begin or end with a space", what)
 	case len(s) > maxText:
-		return bad("a %s of %d bytes is longer than %d", what, len(s), maxText)
+		return Bad("a %s of %d bytes is longer than %d", what, len(s), maxText)
 	case strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f || r == ',' }):
-		return bad("the %s %q has a comma or a control character", what, s)
+		return Bad("the %s %q has a comma or a control character", what, s)
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func checkText(what, s string, empty bool) error {
 // addTiers adds trackers that a person named, each a tier of its own.
 func addTiers(tiers [][]string, urls []string) ([][]string, error) {
 	if len(urls) > maxNamed {
-		return nil, bad("%d trackers at once are more than %d", len(urls), maxNamed)
+		return nil, Bad("%d trackers at once are more than %d", len(urls), maxNamed)
 	}
 	out := slices.Clone(tiers)
 	for _, raw := range urls {
@@ -306,7 +306,7 @@ func addTiers(tiers [][]string, urls []string) ([][]string, error) {
 		}
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "udp"}, u.Scheme) {
-			return nil, bad("%q is not an http, https or udp tracker", raw)
+			return nil, Bad("%q is not an http, https or udp tracker", raw)
 		}
 		out = append(out, []string{raw})
 	}
@@ -316,14 +316,14 @@ func addTiers(tiers [][]string, urls []string) ([][]string, error) {
 // resolve returns the addresses of peers. A name that is not found is an error only if the person gave it.
 func (l *Library) resolve(ctx context.Context, hostports, mustBe []string) ([]string, error) {
 	if len(hostports) > maxNamed {
-		return nil, bad("%d peers at once are more than %d", len(hostports), maxNamed)
+		return nil, Bad("%d peers at once are more than %d", len(hostports), maxNamed)
 	}
 	var out []string
 	for i, p := range hostports {
 		host, port, err := net.SplitHostPort(p)
 		n, wrong := strconv.ParseUint(port, 10, 16)
 		if err != nil || wrong != nil || n == 0 || host == "" {
-			return nil, bad("the peer %q is not HOST:PORT", p)
+			return nil, Bad("the peer %q is not HOST:PORT", p)
 		}
 		ips, err := l.cfg.Session.Resolve(ctx, host)
 		if err != nil && i < len(mustBe) {
@@ -334,6 +334,27 @@ func (l *Library) resolve(ctx context.Context, hostports, mustBe []string) ([]st
 		}
 	}
 	return out, nil
+}
+
+// Tiers makes a tier of each tracker that a person named. The error wraps ErrBad.
+func Tiers(urls []string) ([][]string, error) { return addTiers(nil, urls) }
+
+// Seed seeds where it lies what was hashed this moment at path.
+func (l *Library) Seed(t *metainfo.Torrent, path, category string, tags []string) (Added, error) {
+	tags, err := cleanTags(tags)
+	if err != nil {
+		return Added{}, err
+	}
+	if err := checkText("category", category, true); err != nil {
+		return Added{}, err
+	}
+	now := time.Now().Unix()
+	e := &entry{trust: true, rec: record{
+		ID: t.Info.Hash.Key().String(), LinkName: t.Info.Name, Dir: filepath.Dir(path), ReadOnly: true, Paths: t.Info.OnDisk(filepath.Base(path)),
+		Category: category, Tags: tags, Trackers: t.Announce, Added: now, Completed: now, Complete: true, Done: t.Info.Layout.DataSize(),
+	}}
+	e.rec.setHash(t.Info.Hash)
+	return l.insert(e, &link.Link{Text: path, Torrent: t}, false)
 }
 
 // hosts returns the hosts of trackers, lower case.

@@ -59,13 +59,13 @@ func (c *Change) check() error {
 		}
 	}
 	if c.Name != nil && (len(*c.Name) > 1000 || strings.ContainsFunc(*c.Name, func(r rune) bool { return r < 0x20 })) {
-		return bad("the name is too long or has control characters")
+		return Bad("the name is too long or has control characters")
 	}
 	if c.DownLimit != nil && *c.DownLimit < 0 || c.UpLimit != nil && *c.UpLimit < 0 {
-		return bad("limits cannot be negative")
+		return Bad("limits cannot be negative")
 	}
 	if c.Dir != nil && !filepath.IsAbs(*c.Dir) {
-		return bad("the folder %q is not an absolute path", *c.Dir)
+		return Bad("the folder %q is not an absolute path", *c.Dir)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (l *Library) completed(e *entry) {
 // SetFiles changes how much files are wanted.
 func (l *Library) SetFiles(id string, files []int, p Priority) error {
 	if !slices.Contains([]Priority{Skip, Low, Normal, High}, p) {
-		return bad("there is no priority %q", p)
+		return Bad("there is no priority %q", p)
 	}
 	l.mu.Lock()
 	e, err := l.find(id)
@@ -178,7 +178,7 @@ func (l *Library) SetFiles(id string, files []int, p Priority) error {
 	}
 	for _, i := range files {
 		if err == nil && (i < 0 || i >= e.rec.Files) {
-			err = bad("there is no file %d: they go from 0 to %d", i, e.rec.Files-1)
+			err = Bad("there is no file %d: they go from 0 to %d", i, e.rec.Files-1)
 		}
 	}
 	if err != nil {
@@ -259,7 +259,7 @@ func (l *Library) RenameFile(id string, file int, path string) error {
 	l.mu.Lock()
 	e, err := l.find(id)
 	if err == nil && (file < 0 || file >= e.rec.Files) {
-		err = bad("there is no file %d: they go from 0 to %d", file, e.rec.Files-1)
+		err = Bad("there is no file %d: they go from 0 to %d", file, e.rec.Files-1)
 	}
 	l.mu.Unlock()
 	if err != nil {
@@ -276,7 +276,7 @@ func (l *Library) RenameFile(id string, file int, path string) error {
 	l.mu.Unlock()
 	switch {
 	case readOnly:
-		return bad("it is shared where it lies, and its files keep their names")
+		return Bad("it is shared where it lies, and its files keep their names")
 	case t != nil:
 		err = t.Rename(file, path)
 	default:

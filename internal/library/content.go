@@ -250,7 +250,7 @@ func (l *Library) FilePath(id string, file int) (string, error) {
 		return "", err
 	}
 	if file < 0 || file >= len(files) {
-		return "", bad("there is no file %d: they go from 0 to %d", file, len(files)-1)
+		return "", Bad("there is no file %d: they go from 0 to %d", file, len(files)-1)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,12 +23,12 @@ func (l *Library) PutCategory(c Category) error {
 		return err
 	}
 	if c.Dir != "" && !filepath.IsAbs(c.Dir) {
-		return bad("the folder %q is not an absolute path", c.Dir)
+		return Bad("the folder %q is not an absolute path", c.Dir)
 	}
 	l.mu.Lock()
 	if len(l.categories) >= maxGroups && l.categories[c.Name].Name == "" {
 		l.mu.Unlock()
-		return bad("there are %d categories, and no room for more", maxGroups)
+		return Bad("there are %d categories, and no room for more", maxGroups)
 	}
 	l.categories[c.Name] = c
 	l.revision++
@@ -42,7 +42,7 @@ func (l *Library) DeleteCategory(name string) error {
 	l.mu.Lock()
 	if l.categories[name].Name == "" {
 		l.mu.Unlock()
-		return bad("there is no category %q", short(name))
+		return Bad("there is no category %q", short(name))
 	}
 	delete(l.categories, name)
 	recs := l.regroup(func(e *entry) bool {
@@ -72,7 +72,7 @@ func (l *Library) PutTag(name string) error {
 	l.mu.Lock()
 	if len(l.tags) >= maxGroups && !l.tags[name] {
 		l.mu.Unlock()
-		return bad("there are %d tags, and no room for more", maxGroups)
+		return Bad("there are %d tags, and no room for more", maxGroups)
 	}
 	l.tags[name] = true
 	l.revision++
@@ -86,7 +86,7 @@ func (l *Library) DeleteTag(name string) error {
 	l.mu.Lock()
 	if !l.tags[name] {
 		l.mu.Unlock()
-		return bad("there is no tag %q", short(name))
+		return Bad("there is no tag %q", short(name))
 	}
 	delete(l.tags, name)
 	recs := l.regroup(func(e *entry) bool {

@@ -53,15 +53,11 @@ func (l *Library) keep() {
 		if now.Sub(ruled) >= ruleEvery {
 			ruled = now
 			l.applyRules()
-			l.record(now)
 		}
 		if now.Sub(saved) >= saveEvery {
 			saved = now
 			if err := l.saveTotals(); err != nil {
 				l.log.Warn("totals were not saved; they will be tried again", "error", err)
-			}
-			if err := l.history.save(l.cfg.Database); err != nil {
-				l.log.Warn("statistics were not saved; they will be tried again", "error", err)
 			}
 		}
 	}

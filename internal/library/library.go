@@ -81,10 +81,7 @@ type Library struct {
 	views      []*view
 	watchers   map[chan struct{}]bool
 	disks      []Disk
-	jobs       []*job
-	jobCount   int
 	reached    bool // a peer has reached our port
-	history    history
 	closed     bool
 }
 
@@ -109,16 +106,13 @@ func Open(cfg Config) (*Library, error) {
 	return l, nil
 }
 
-// Close saves what is not saved yet. The session is the caller's to close before, so that totals are whole.
-func (l *Library) Close() error {
+// Close stops the torrents and the session, and saves what is not saved yet. After ctx is done it no longer waits for trackers.
+func (l *Library) Close(ctx context.Context) error {
 	l.mu.Lock()
 	l.closed = true
-	jobs := l.jobs
 	l.mu.Unlock()
-	for _, j := range jobs {
-		j.cancel()
-	}
 	l.end()
+	closed := l.cfg.Session.Close(ctx)
 	l.wg.Wait()
 	l.mu.Lock()
 	for _, e := range l.entries {
@@ -127,7 +121,7 @@ func (l *Library) Close() error {
 		}
 	}
 	l.mu.Unlock()
-	return errors.Join(l.saveTotals(), l.history.save(l.cfg.Database))
+	return errors.Join(closed, l.saveTotals())
 }
 
 // Settings returns what is set now.

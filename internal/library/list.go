@@ -100,10 +100,10 @@ func (l *Library) List(q Query) (Page, error) {
 	}
 	order := orders[q.Sort]
 	if order == nil {
-		return Page{}, bad("rows cannot be sorted by %q", q.Sort)
+		return Page{}, Bad("rows cannot be sorted by %q", q.Sort)
 	}
 	if q.Offset < 0 || q.Limit < 0 {
-		return Page{}, bad("offset and limit cannot be negative")
+		return Page{}, Bad("offset and limit cannot be negative")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

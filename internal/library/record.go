@@ -109,14 +109,13 @@ func lower(s string) string { return strings.ToLower(s) }
 // migrations make our tables. Never change one that was released: append.
 var migrations = []string{
 	`create table torrents (id text primary key, place integer not null, record text not null) without rowid;
-	 create table library (key text primary key, value text not null) without rowid;
-	 create table history (span text not null, time integer not null, value text not null, primary key (span, time)) without rowid`,
+	 create table library (key text primary key, value text not null) without rowid`,
 }
 
 // load reads everything that is remembered.
 func (l *Library) load() error {
 	db := l.cfg.Database
-	if err := db.Migrate(l.ctx, "library", migrations); err != nil {
+	if err := db.Migrate("library", migrations); err != nil {
 		return err
 	}
 	rows, err := db.Read.QueryContext(l.ctx, "select place, record from torrents order by place, id")
@@ -146,7 +145,7 @@ func (l *Library) load() error {
 		}
 	}
 	return errors.Join(l.loadValue("categories", &l.categories), l.loadValue("tags", &l.tags), l.loadValue("seed_rules", &l.rules),
-		l.loadValue("removed", &l.lost), l.history.load(db))
+		l.loadValue("removed", &l.lost))
 }
 
 // enter takes an entry in, at the end of the queue. It is called with mu held, or before anybody else knows the library.

@@ -21,14 +21,14 @@ func (l *Library) SeedRules() []SeedRule {
 // SetSeedRules replaces them.
 func (l *Library) SetSeedRules(rules []SeedRule) error {
 	if len(rules) > maxRules {
-		return bad("%d rules are more than %d", len(rules), maxRules)
+		return Bad("%d rules are more than %d", len(rules), maxRules)
 	}
 	for i, r := range rules {
 		switch {
 		case r.Ratio < 0 || r.Time < 0 || r.MinSeeds < 0:
-			return bad("rule %d: ratio, time and seeds cannot be negative", i+1)
+			return Bad("rule %d: ratio, time and seeds cannot be negative", i+1)
 		case !slices.Contains(ends, Action(r.Then)):
-			return bad("rule %d: then is %q, not pause, remove or remove_data", i+1, r.Then)
+			return Bad("rule %d: then is %q, not pause, remove or remove_data", i+1, r.Then)
 		}
 	}
 	l.mu.Lock()
@@ -40,7 +40,8 @@ func (l *Library) SetSeedRules(rules []SeedRule) error {
 // ends are what may follow when a goal is reached.
 var ends = []Action{Pause, Remove, RemoveData}
 
-func bad(format string, args ...any) error {
+// Bad makes an error of what makes no sense.
+func Bad(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrBad, fmt.Sprintf(format, args...))
 }
 

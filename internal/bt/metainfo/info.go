@@ -9,7 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -58,13 +58,13 @@ func (i *Info) Written(file int) []string {
 	return strings.Split(i.Layout.Files[file].Path, "/")
 }
 
-// OnDisk returns the paths of files of the content at path that lie under other names than the torrent has made safe, as when it was given
-// another name: by file, slash-separated, below the folder that path is in.
-func (i *Info) OnDisk(path string) map[int]string {
+// OnDisk returns the paths of files that lie under other names than the torrent has made safe, as when it was given another name: by file,
+// below the folder that holds the content, which is called name there.
+func (i *Info) OnDisk(name string) map[int]string {
 	paths := map[int]string{}
 	for k := range i.Layout.Files {
 		w := i.Written(k)
-		real := filepath.ToSlash(filepath.Join(append([]string{filepath.Base(path)}, w[1:]...)...))
+		real := path.Join(append([]string{name}, w[1:]...)...)
 		if real != i.Layout.Files[k].Path {
 			paths[k] = real
 		}
