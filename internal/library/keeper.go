@@ -72,7 +72,6 @@ func (l *Library) watched() bool {
 // look takes in what is new in the engine, and tells who watches.
 func (l *Library) look(now time.Time) {
 	l.mu.Lock()
-	before := l.revision
 	var learned, settled, completed []*entry
 	for _, e := range l.entries {
 		if e.t == nil {
@@ -102,7 +101,7 @@ func (l *Library) look(now time.Time) {
 		e.build(l)
 	}
 	recs := encode(append(append([]*entry{}, learned...), completed...)...)
-	news := l.revision != before
+	news := l.revision != l.told
 	l.mu.Unlock()
 	if err := l.save(recs); err != nil {
 		l.log.Error("what became of torrents was not saved", "error", err)

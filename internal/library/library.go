@@ -76,6 +76,7 @@ type Library struct {
 	lost       totals // of torrents that were removed
 	session    totals // of this run, of torrents that are at work no more
 	revision   uint64
+	told       uint64 // the revision that watchers were told of last
 	counts     Counts
 	countsAt   uint64 // the revision that counts are of
 	views      []*view
@@ -163,7 +164,7 @@ func (l *Library) Engine(id string) (*torrent.Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.t == nil || e.offline {
+	if e.t == nil || e.offline || e.rec.Paused {
 		return nil, ErrIdle
 	}
 	return e.t, nil

@@ -272,6 +272,7 @@ func (l *Library) Watch() (news <-chan struct{}, stop func()) {
 func (l *Library) tell() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.told = l.revision
 	for c := range l.watchers {
 		select {
 		case c <- struct{}{}:

@@ -94,6 +94,8 @@ type Session struct {
 	end    context.CancelFunc
 	wg     sync.WaitGroup
 
+	leaving sync.WaitGroup // torrents that are being removed
+
 	mu       sync.Mutex
 	torrents map[key]*entry // by every swarm name
 	all      []*entry       // in the order added
@@ -402,18 +404,21 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 // Remove stops a torrent and forgets it; its files stay. It waits for the goodbye to trackers until ctx is done.
 func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
 	s.takeOut(t)
+	defer s.leaving.Done()
 	return t.Close(ctx)
 }
 
 // Erase stops a torrent, forgets it and deletes its files, unless it was added read-only. It waits for that until ctx is done.
 func (s *Session) Erase(ctx context.Context, t *torrent.Torrent) error {
 	s.takeOut(t)
+	defer s.leaving.Done()
 	return t.Erase(ctx)
 }
 
 func (s *Session) takeOut(t *torrent.Torrent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.leaving.Add(1)
 	for i, e := range s.all {
 		if e.t == t {
 			for _, n := range e.names {
@@ -456,6 +461,7 @@ func (s *Session) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.leaving.Wait()
 	s.end()
 	sockets := errors.Join(s.closeLocal(), s.closeDatagrams())
 	s.wg.Wait()
