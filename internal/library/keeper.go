@@ -310,6 +310,7 @@ func (l *Library) start(e *entry) {
 
 // join notes that a torrent is at work. It is called with mu held.
 func (e *entry) join(t *torrent.Torrent) {
+	e.restart = false
 	e.t, e.look, e.settled, e.recheck, e.trust, e.failure = t, nil, false, false, false, ""
 	e.base, e.began, e.slowAt = totals{e.rec.Downloaded, e.rec.Uploaded}, time.Now(), time.Time{}
 }

@@ -100,9 +100,11 @@ func content(t *testing.T, dir string, seed uint64, sizes ...int) *metainfo.Torr
 func seed(t *testing.T, m *metainfo.Torrent, dir string) string {
 	t.Helper()
 	n := start(t, t.TempDir())
-	if _, err := n.Seed(m, filepath.Join(dir, "album"), "", nil); err != nil {
+	added, err := n.Seed(m, filepath.Join(dir, "album"), "", nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	n.state(added.ID, library.Seeding)
 	return n.session.Addr().String()
 }
 

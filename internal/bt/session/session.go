@@ -107,6 +107,7 @@ type entry struct {
 	t     *torrent.Torrent
 	way   *way
 	apart bool // it is not to be found at our port
+	gone  bool // it was removed
 	hash  ident.InfoHash
 	names []ident.V1
 }
@@ -392,6 +393,9 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 func (s *Session) name(e *entry, h ident.InfoHash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.gone {
+		return
+	}
 	e.hash = h
 	for _, n := range h.Swarms() {
 		if s.torrents[keyOf(n)] == nil {
@@ -425,6 +429,7 @@ func (s *Session) takeOut(t *torrent.Torrent) {
 				delete(s.torrents, keyOf(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
+			e.gone = true
 			return
 		}
 	}
