@@ -1,15 +1,17 @@
-package netx
+package sockets
 
 import (
 	"context"
 	"net/netip"
 	"slices"
 	"testing"
+
+	"shoal/internal/netx"
 )
 
 // What the process has open is found, with what it is bound and connected to.
-func TestSockets(t *testing.T) {
-	h := NewHost(Options{})
+func TestList(t *testing.T) {
+	h := netx.NewHost(netx.Options{})
 	l, err := h.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -20,12 +22,12 @@ func TestSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	p, err := NewDevice("lo", netip.AddrPort{}, Options{}).ListenPacket(context.Background(), "udp4", "127.0.0.1:0")
+	p, err := netx.NewDevice("lo", netip.AddrPort{}, netx.Options{}).ListenPacket(context.Background(), "udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	all, err := Sockets()
+	all, err := List()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package netx
+package sockets
 
 import (
 	"net/netip"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockets returns the Internet sockets that this process has open, whoever has opened them, as the kernel knows them: what shows whether
+// List returns the Internet sockets that this process has open, whoever has opened them, as the kernel knows them: what shows whether
 // one goes round a route. A socket that is opened or closed meanwhile may be missing.
-func Sockets() ([]Socket, error) {
+func List() ([]Socket, error) {
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil, err

@@ -1,4 +1,5 @@
-package netx
+// Package sockets lists what Internet sockets this process has open, whoever has opened them.
+package sockets
 
 import "net/netip"
 
