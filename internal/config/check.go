@@ -185,7 +185,8 @@ func (c *Config) together(problem func(key string, err error)) {
 		problem("folders.incomplete", errors.New("it is the downloads folder: leave it empty"))
 	}
 	if c.Network.Route != "" && c.Network.Bind != "" {
-		if r, err := netx.ParseRoute(c.Network.Route); err == nil && !r.Direct() && !r.Proxy() {
+		r, err := netx.ParseRoute(c.Network.Route)
+		if device, _, proxy := r.Binding(); err == nil && !r.Direct() && (proxy == "" || device != "") {
 			problem("network.bind", errors.New("network.route chooses how sockets are bound already: set one of them"))
 		}
 	}

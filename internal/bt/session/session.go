@@ -90,6 +90,7 @@ type Session struct {
 	lsd    *lsd.Service    // nil: it is off
 	ports  *portmap.Mapper // nil: it is off
 	greets chan struct{}   // a slot for each incoming handshake
+	came   incoming        // connections
 	ctx    context.Context
 	end    context.CancelFunc
 	wg     sync.WaitGroup
@@ -300,6 +301,7 @@ func (s *Session) accept(ln net.Listener) {
 			c.Close()
 			continue
 		}
+		s.came.note(road.AddrOf(c.RemoteAddr()))
 		select {
 		case s.greets <- struct{}{}:
 			s.wg.Go(func() {
