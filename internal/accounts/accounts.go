@@ -5,6 +5,7 @@
 package accounts
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -165,4 +166,17 @@ func open(db *database.DB, now func() time.Time) (*Accounts, error) {
 		a.code = random(15)
 	}
 	return a, nil
+}
+
+type contextKey struct{}
+
+// NewContext returns a context that tells who asks.
+func NewContext(ctx context.Context, who Identity) context.Context {
+	return context.WithValue(ctx, contextKey{}, who)
+}
+
+// FromContext returns who asks; nobody, unless NewContext has told.
+func FromContext(ctx context.Context) Identity {
+	who, _ := ctx.Value(contextKey{}).(Identity)
+	return who
 }
