@@ -80,6 +80,7 @@ type Library struct {
 	counts     Counts
 	countsAt   uint64 // the revision that counts are of
 	views      []*view
+	asked      time.Time // when somebody last wanted to know the revision
 	watchers   map[chan struct{}]bool
 	disks      []Disk
 	reached    bool // a peer has reached our port
