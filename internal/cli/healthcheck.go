@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,16 +96,17 @@ func (a *app) askHealth(ctx context.Context, url string, way netx.Network) error
 	if err != nil {
 		return withCode(exitNetwork, err)
 	}
+	said, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	var health struct {
 		Status string `json:"status"`
 	}
-	if err := json.Unmarshal(b, &health); err != nil || health.Status == "" {
-		return fmt.Errorf("%s: the answer (%s) is not a node's", url, res.Status)
+	if json.Unmarshal(b, &health) == nil && health.Status != "" {
+		said = health.Status
 	}
-	a.emit(map[string]any{"event": "health", "status": health.Status})
+	a.emit(map[string]any{"event": "health", "status": said})
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the node is not well: %s", health.Status)
+		return fmt.Errorf("the node is not well: %s: %s", res.Status, said)
 	}
-	a.say("%s", health.Status)
+	a.say("%s", said)
 	return nil
 }

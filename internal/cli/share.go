@@ -73,7 +73,7 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 			return err
 		}
 	}
-	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: onDisk(t.Info, abs)}
+	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: t.Info.OnDisk(filepath.Base(abs))}
 	n, err := f.network()
 	if err != nil {
 		return usage(err)
@@ -89,19 +89,6 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 			publisher.Go(func() { a.publish(publishing, s, key, t.Info.Hash) })
 		}
 	})
-}
-
-// onDisk returns the paths of files that lie under other names than the torrent has made safe, as when --name gave another.
-func onDisk(info *metainfo.Info, path string) map[int]string {
-	paths := map[int]string{}
-	for i := range info.Layout.Files {
-		w := info.Written(i)
-		real := filepath.ToSlash(filepath.Join(append([]string{filepath.Base(path)}, w[1:]...)...))
-		if real != info.Layout.Files[i].Path {
-			paths[i] = real
-		}
-	}
-	return paths
 }
 
 // link prints how others get what is shared.

@@ -95,6 +95,8 @@ type Session struct {
 	end    context.CancelFunc
 	wg     sync.WaitGroup
 
+	leaving sync.WaitGroup // torrents that are being removed
+
 	mu       sync.Mutex
 	torrents map[key]*entry // by every swarm name
 	all      []*entry       // in the order added
@@ -106,6 +108,7 @@ type entry struct {
 	t     *torrent.Torrent
 	way   *way
 	apart bool // it is not to be found at our port
+	gone  bool // it was removed
 	hash  ident.InfoHash
 	names []ident.V1
 }
@@ -268,6 +271,11 @@ func (s *Session) Addr() net.Addr {
 	return nil
 }
 
+// Resolve returns the addresses of a host, as the session's network finds them.
+func (s *Session) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return s.cfg.Network.Resolve(ctx, host)
+}
+
 // SetRates changes the limits of all torrents together, in bytes/s; 0 is no limit.
 func (s *Session) SetRates(down, up int64) {
 	s.down.SetRate(down)
@@ -387,6 +395,9 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 func (s *Session) name(e *entry, h ident.InfoHash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.gone {
+		return
+	}
 	e.hash = h
 	for _, n := range h.Swarms() {
 		if s.torrents[keyOf(n)] == nil {
@@ -398,18 +409,32 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 
 // Remove stops a torrent and forgets it; its files stay. It waits for the goodbye to trackers until ctx is done.
 func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	defer s.leaving.Done()
+	return t.Close(ctx)
+}
+
+// Erase stops a torrent, forgets it and deletes its files, unless it was added read-only. It waits for that until ctx is done.
+func (s *Session) Erase(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	defer s.leaving.Done()
+	return t.Erase(ctx)
+}
+
+func (s *Session) takeOut(t *torrent.Torrent) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving.Add(1)
 	for i, e := range s.all {
 		if e.t == t {
 			for _, n := range e.names {
 				delete(s.torrents, keyOf(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
-			break
+			e.gone = true
+			return
 		}
 	}
-	s.mu.Unlock()
-	return t.Close(ctx)
 }
 
 // Torrents returns every torrent in the order added.
@@ -443,6 +468,7 @@ func (s *Session) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.leaving.Wait()
 	s.end()
 	sockets := errors.Join(s.closeLocal(), s.closeDatagrams())
 	s.wg.Wait()
@@ -472,7 +498,7 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 func (s *Session) swarmConfig(spec *Spec, id ident.PeerID) swarm.Config {
 	return swarm.Config{
 		ID: id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
-		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
+		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly, Transient: spec.Transient,
 		NoPunch: s.cfg.Anonymous || s.main.UTP == nil || spec.Network != nil,
 	}
 }

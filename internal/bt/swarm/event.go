@@ -57,16 +57,17 @@ type Event struct {
 
 // PeerInfo describes a peer as it joins.
 type PeerInfo struct {
-	Addr     netip.AddrPort // of the connection
-	Listen   netip.AddrPort // where it can be dialled; invalid if unknown
-	ID       ident.PeerID
-	Source   discovery.Source
-	Incoming bool
-	Fast     bool // BEP 6
-	Extended bool // BEP 10
-	V2       bool // joined under the v2 name: hash requests and short tails (BEP 52)
-	WebSeed  bool // BEP 17, 19: has everything, never chokes, wants nothing
-	UTP      bool // over uTP (BEP 29)
+	Addr      netip.AddrPort // of the connection
+	Listen    netip.AddrPort // where it can be dialled; invalid if unknown
+	ID        ident.PeerID
+	Source    discovery.Source
+	Incoming  bool
+	Fast      bool // BEP 6
+	Extended  bool // BEP 10
+	V2        bool // joined under the v2 name: hash requests and short tails (BEP 52)
+	WebSeed   bool // BEP 17, 19: has everything, never chokes, wants nothing
+	UTP       bool // over uTP (BEP 29)
+	Encrypted bool // in RC4 (MSE)
 }
 
 // PeerExtensions is what a peer said in its extension handshake, as far as the swarm needs it.

@@ -204,9 +204,9 @@ func (c *chaos) control() {
 		}
 		c.s.SetPriorities(c.now, prio)
 	case 4:
-		c.s.SetDeadline(c.next()%chaosPieces, c.now)
+		c.s.SetDemand(c.now, []picker.Deadline{{Piece: int32(c.next() % chaosPieces), At: int64(c.now)}}, []int32{int32(c.next() % chaosPieces)})
 	case 5:
-		c.s.ClearDeadline(c.next() % chaosPieces)
+		c.s.SetDemand(c.now, nil, nil)
 	case 6:
 		c.s.SetSequential(c.next()%2 == 0)
 	case 7:
@@ -376,7 +376,7 @@ func (c *chaos) checkPieces(p *peer, away []int) {
 			wanted++
 		}
 	}
-	if p.wanted != wanted || p.pieces != has || p.weInterest != (wanted > 0) {
+	if p.wanted != wanted || p.pieces != has || p.weInterest != (wanted > 0) && !(p.weInterest && s.reading && !s.done) {
 		c.t.Fatalf("peer %d: %d wanted, %d pieces, interest %v; counted %d, %d", p.id, wanted, has, p.weInterest, p.wanted, p.pieces)
 	}
 	if p.shown != nil && s.super == nil {

@@ -52,6 +52,9 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 	if p.seed {
 		v.Has = nil
 	}
+	if s.reading {
+		v.Fitness = s.fitness(now, p)
+	}
 	if p.theyChoke || len(p.refused) > 0 {
 		v.Only = func(i int) bool {
 			return !p.refused[int32(i)] && (!p.theyChoke || p.allowedFast[int32(i)])

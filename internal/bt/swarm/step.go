@@ -396,7 +396,7 @@ func (s *Swarm) recount(p *peer) {
 
 func (s *Swarm) updateInterest(p *peer) {
 	want := p.wanted > 0 && !s.cfg.ShareOnly
-	if want == p.weInterest {
+	if want == p.weInterest || p.weInterest && s.reading && !s.done { // who reads will soon want more, and a slot is hard to get back
 		return
 	}
 	p.weInterest = want

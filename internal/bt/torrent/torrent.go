@@ -95,7 +95,7 @@ type Config struct {
 	Trackers            TrackerList        // where trackers that peers name go (BEP 28); nil: nowhere
 
 	Sequential bool
-	Swarm      swarm.Config
+	Swarm      swarm.Config // Transient: the store gives pieces up to make room (storage.Cache), and only what is read is wanted
 }
 
 // Torrent is one torrent at work. Its methods are safe for concurrent use.
@@ -112,11 +112,13 @@ type Torrent struct {
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
 	finders  atomic.Pointer[[]*finder]
-	progress [3]atomic.Int64 // uploaded, downloaded, left
-	want     atomic.Int64    // WantPeers
-	known    latch           // the info is known
-	settled  latch           // existing data was checked, or the torrent failed
-	finished latch           // every wanted piece is there
+	progress [3]atomic.Int64          // uploaded, downloaded, left
+	want     atomic.Int64             // WantPeers
+	known    latch                    // the info is known
+	settled  latch                    // existing data was checked, or the torrent failed
+	finished latch                    // every wanted piece is there
+	reads    atomic.Pointer[readable] // nil until the files are open
+	waiting  waiters
 
 	// The rest is the loop's own, and nobody's while the torrent rests.
 	sw           *swarm.Swarm
@@ -149,6 +151,7 @@ type Torrent struct {
 	seedingSince time.Duration
 	retryAt      time.Duration     // when to try the disk again
 	priorities   []picker.Priority // by file; nil: all normal
+	demands      []*Demand         // of readers
 }
 
 // Dial connects to a candidate and exchanges handshakes (BEP 3): ours is said, and the peer must answer for the same swarm or, where that is
@@ -287,7 +290,11 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 		t.other(now, e)
 		return
 	case swarm.Stored:
-		t.stored(now, e.Arg.(storage.Result))
+		r := e.Arg.(storage.Result)
+		t.stored(now, r)
+		t.sw.Step(now, e)
+		t.waiting.wake(r.Piece)
+		return
 	case swarm.Left:
 		if l := t.link(e.Peer); l != nil {
 			t.count(now, e.Peer, l)
