@@ -80,6 +80,7 @@ var socketless = []string{
 	"golang.org/x/sys/cpu",
 	"golang.org/x/sys/unix",
 	"golang.org/x/sys/windows",
+	"golang.org/x/sys/windows/registry",
 	"golang.org/x/term",
 	"modernc.org/sqlite",
 	"modernc.org/sqlite/lib",
