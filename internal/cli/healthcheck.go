@@ -9,12 +9,15 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"shoal/internal/config"
 	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 )
 
 // healthcheck is for containers, which have no other program to ask with.
@@ -29,18 +32,19 @@ func (a *app) healthcheck() *cobra.Command {
   shoal healthcheck --url http://127.0.0.1:7462/healthz`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			var way netx.Network = netx.NewHost(netx.Options{})
 			if url == "" {
 				set, err := place.settings()
 				if err != nil {
 					return err
 				}
-				if url, err = healthURL(&set.Config.API); err != nil {
+				if url, way, err = healthPlace(&set.Config.API, way); err != nil {
 					return usage(err)
 				}
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
-			return a.askHealth(ctx, url)
+			return a.askHealth(ctx, url, way)
 		},
 	}
 	place.add(c)
@@ -49,35 +53,41 @@ func (a *app) healthcheck() *cobra.Command {
 	return c
 }
 
-// healthURL returns where the node tells of its health, as a program on the same machine reaches it.
-func healthURL(c *config.API) (string, error) {
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return "", errors.New("api.listen is off: name the address with --url")
+// healthPlace returns where the node tells of its health, and the way there: its Unix socket, which needs neither a certificate nor a name,
+// or its address, as a program on the same machine reaches it.
+func healthPlace(c *config.API, host netx.Network) (string, netx.Network, error) {
+	if c.Socket != "" {
+		if _, err := os.Stat(c.Socket); err == nil {
+			return "http://localhost" + c.BasePath + "/healthz", local.Socket(c.Socket), nil
+		}
 	}
-	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
-		host = "127.0.0.1"
+	name, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return "", nil, errors.New("api.listen is off, and there is no socket: name the address with --url")
+	}
+	if a, err := netip.ParseAddr(name); name == "" || err == nil && a.IsUnspecified() {
+		name = "127.0.0.1"
 		if a.Is6() {
-			host = "::1"
+			name = "::1"
 		}
 	}
 	scheme := "http"
 	if c.TLSCert != "" {
 		scheme = "https"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + c.BasePath + "/healthz", nil
+	return scheme + "://" + net.JoinHostPort(name, port) + c.BasePath + "/healthz", host, nil
 }
 
 // maxHealth bounds the answer, in bytes.
 const maxHealth = 64 << 10
 
 // askHealth fails unless the node says that it is well.
-func (a *app) askHealth(ctx context.Context, url string) error {
+func (a *app) askHealth(ctx context.Context, url string, way netx.Network) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return usage(err)
 	}
-	res, err := netx.HTTPClient(netx.NewHost(netx.Options{}), netx.HTTPOptions{UserAgent: client()}).Do(req)
+	res, err := netx.HTTPClient(way, netx.HTTPOptions{UserAgent: client()}).Do(req)
 	if err != nil {
 		return withCode(exitNetwork, err)
 	}
@@ -86,16 +96,17 @@ func (a *app) askHealth(ctx context.Context, url string) error {
 	if err != nil {
 		return withCode(exitNetwork, err)
 	}
+	said, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	var health struct {
 		Status string `json:"status"`
 	}
-	if err := json.Unmarshal(b, &health); err != nil || health.Status == "" {
-		return fmt.Errorf("%s: the answer (%s) is not a node's", url, res.Status)
+	if json.Unmarshal(b, &health) == nil && health.Status != "" {
+		said = health.Status
 	}
-	a.emit(map[string]any{"event": "health", "status": health.Status})
+	a.emit(map[string]any{"event": "health", "status": said})
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the node is not well: %s", health.Status)
+		return fmt.Errorf("the node is not well: %s: %s", res.Status, said)
 	}
-	a.say("%s", health.Status)
+	a.say("%s", said)
 	return nil
 }

@@ -378,7 +378,7 @@ func TestFlags(t *testing.T) {
 	if n != len(table) {
 		t.Errorf("%d flags of %d settings", n, len(table))
 	}
-	if err := fs.Parse([]string{"--anonymous", "--no-utp", "--api=off", "--api-qbittorrent=false"}); err != nil {
+	if err := fs.Parse([]string{"--anonymous", "--no-utp", "--api-listen=off", "--api-qbittorrent=false"}); err != nil {
 		t.Fatal(err)
 	}
 	c := want(t, Options{Home: t.TempDir(), Flags: fs}).Config

@@ -58,7 +58,7 @@ var folderSettings = []setting{
 }
 
 var apiSettings = []setting{
-	{key: "api.listen", kind: Text, def: "127.0.0.1:7462", title: "Address", off: true, restart: true, check: listenAddress, flag: "api",
+	{key: "api.listen", kind: Text, def: "127.0.0.1:7462", title: "Address", off: true, restart: true, check: listenAddress,
 		text:  "Address and port of the API and the web UI, such as 0.0.0.0:7462 for every machine that reaches this one; off: none.",
 		field: func(c *Config) any { return &c.API.Listen }},
 	{key: "api.socket", kind: Path, def: "{socket}", title: "Unix socket", off: true, restart: true,

@@ -169,7 +169,8 @@ func nat(ctx context.Context, e *Environment) finding {
 		return skip("the route leads elsewhere")
 	}
 	f := e.settled(ctx, dhtTime, func(f *Facts) bool {
-		return seenFrom(f.DHT).IsValid() && (f.PortMap.IPv4.External.IsValid() || f.PortMap.IPv4.Problem != "" || !f.PortMapped)
+		told := e.Isolated || f.DHT == nil || seenFrom(f.DHT).IsValid()
+		return told && (f.PortMap.IPv4.External.IsValid() || f.PortMap.IPv4.Problem != "" || !f.PortMapped)
 	})
 	seen, router := seenFrom(f.DHT), f.PortMap.IPv4.External
 	own := e.machine.addresses()
@@ -322,6 +323,9 @@ func (e *Environment) chosen(ctx context.Context, family string) string {
 	got := local.Addr().Unmap().WithZone("")
 	if e.Device != "" {
 		_, addrs, err := e.machine.device(e.Device)
+		if slices.ContainsFunc(addrs, netip.Addr.IsLoopback) {
+			return "" // its addresses are for this machine alone: the system takes that of another, and nothing leaves by it
+		}
 		if err != nil || !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.WithZone("") == got }) {
 			return fmt.Sprintf("a new socket has the address %s, which is not of interface %s", got, e.Device)
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 )
 
 // Notifier tells systemd how the service is. Its methods are safe for concurrent use. What goes wrong is not told to the service, which can
@@ -63,7 +63,7 @@ func statusLine(text string) string { return "STATUS=" + strings.ReplaceAll(text
 
 func (n *Notifier) send(lines ...string) {
 	if n.socket != "" {
-		_ = netx.SendDatagram(n.socket, []byte(strings.Join(lines, "\n")))
+		_ = local.Send(n.socket, []byte(strings.Join(lines, "\n")))
 	}
 }
 
@@ -98,7 +98,7 @@ func Listeners() ([]Listener, error) {
 		if i < len(names) && names[i] != "" {
 			name = names[i]
 		}
-		l, err := netx.Inherit(uintptr(firstFD+i), name)
+		l, err := local.Inherit(uintptr(firstFD+i), name)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("socket %d (%s) from systemd: %w; the socket unit needs ListenStream=", i, name, err))
 			continue
