@@ -75,6 +75,7 @@ func (a *app) root() *cobra.Command {
 		Long:  "shoal shares, fetches and seeds files over BitTorrent (v1, v2 and hybrid), with no server in between.",
 		Example: `  shoal get 'magnet:?xt=urn:btih:…'      fetch what a magnet link names
   shoal get debian.torrent -o ~/isos     fetch what a .torrent file lists
+  shoal play 'magnet:?xt=urn:btih:…'     play a film while it is fetched
   shoal share ./talk.mp4                 offer a file; prints a link for others
   shoal show debian.torrent              see what a torrent holds`,
 		SilenceUsage:  true,
@@ -95,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	c.SetUsageTemplate(usageTemplate)
 	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line; sizes in bytes, times in seconds")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print errors and results only")
-	c.AddCommand(a.get(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker())
+	c.AddCommand(a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker())
 	return c
 }
 

@@ -37,6 +37,7 @@ type networkFlags struct {
 	maxPeers   int
 	memory     bytesFlag
 	state      string
+	tune       func(*session.Config) // what a verb has to say of the engine; nil: nothing
 
 	route, bind string
 	anonymous   bool
@@ -206,6 +207,9 @@ func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error)
 		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
 		Encryption: road.Encryption(f.encryption), NoUTP: f.noUTP, DHT: f.dht(state), Filter: filter, Anonymous: f.anonymous, Isolated: f.isolated,
 		LSD: !f.noLocal && !f.isolated, PortMap: !f.noPortMap && !f.isolated,
+	}
+	if f.tune != nil {
+		f.tune(&cfg)
 	}
 	listens := []string{f.listen}
 	if f.listen == "" {
