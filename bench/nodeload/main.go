@@ -28,6 +28,7 @@ import (
 	"shoal/internal/bt/create"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 )
 
 func main() {
@@ -54,7 +55,7 @@ func measure(n int, window time.Duration) error {
 		return err
 	}
 	defer os.RemoveAll(home)
-	l := &load{home: home, bin: filepath.Join(home, "shoal"), client: netx.UnixClient(filepath.Join(home, "run", "api.sock"))}
+	l := &load{home: home, bin: filepath.Join(home, "shoal"), client: netx.HTTPClient(local.Socket(filepath.Join(home, "run", "api.sock")), netx.HTTPOptions{})}
 	if out, err := exec.Command("go", "build", "-o", l.bin, "./cmd/shoal").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

@@ -76,6 +76,7 @@ func (a *app) root() *cobra.Command {
 		Example: `  shoal                                  run a node with a web UI; it prints where
   shoal get 'magnet:?xt=urn:btih:…'      fetch what a magnet link names
   shoal get debian.torrent -o ~/isos     fetch what a .torrent file lists
+  shoal play 'magnet:?xt=urn:btih:…'     play a film while it is fetched
   shoal share ./talk.mp4                 offer a file; prints a link for others
   shoal show debian.torrent              see what a torrent holds`,
 		SilenceUsage:  true,

@@ -36,6 +36,7 @@ type networkFlags struct {
 	maxPeers   int
 	memory     bytesFlag
 	state      string
+	tune       func(*session.Config) // what a verb has to say of the engine; nil: nothing
 
 	route, bind string
 	anonymous   bool
@@ -148,7 +149,7 @@ func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error)
 	}
 	s, err := node.OpenSession(node.Engine{
 		Network: f.settings(), Bandwidth: config.Bandwidth{Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree}, Memory: int64(f.memory),
-		State: state, Client: client(), Routers: true, Warn: func(text string) { a.warn("%s", text) },
+		State: state, Client: client(), Routers: true, Warn: func(text string) { a.warn("%s", text) }, Tune: f.tune,
 	}, n)
 	return s, withCode(exitNetwork, err)
 }

@@ -60,6 +60,7 @@ type Engine struct {
 	Client    string // name and version
 	Routers   bool   // ask public DHT routers if nobody else is known
 	Warn      func(text string)
+	Tune      func(*session.Config) // changes what else is to be changed; nil: nothing
 }
 
 // FirstPort and LastPort bound the ports that are tried if none is named.
@@ -81,6 +82,9 @@ func OpenSession(e Engine, n netx.Network) (*session.Session, error) {
 		MaxPeers: max(c.MaxPeers, c.MaxPeersTorrent), Client: e.Client, Encryption: road.Encryption(c.Encryption), NoUTP: !c.UTP,
 		DHT: dht(c, e.State, e.Routers), Filter: filter, Anonymous: c.Anonymous, Isolated: c.Isolated,
 		LSD: c.LSD && !c.Isolated, PortMap: c.PortMap && !c.Isolated,
+	}
+	if e.Tune != nil {
+		e.Tune(&cfg)
 	}
 	session.LimitGarbage()
 	listens, err := addresses(c)

@@ -18,6 +18,7 @@ import (
 	"shoal/internal/database"
 	"shoal/internal/logring"
 	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 	"shoal/internal/systemd"
 )
 
@@ -124,7 +125,7 @@ func (n *node) listen(ctx context.Context, c *config.Config) error {
 		n.public = append(n.public, newFront(l))
 	}
 	if len(n.local) == 0 && c.API.Socket != "" {
-		l, err := netx.ListenUnix(c.API.Socket)
+		l, err := local.Listen(c.API.Socket)
 		if err != nil {
 			n.log.Warn("no Unix socket for the command line; it can use the address", "error", err)
 			return nil
