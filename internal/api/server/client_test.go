@@ -25,7 +25,7 @@ func TestClient(t *testing.T) {
 	c := api.NewLocal(path)
 	defer c.Close()
 	ctx := t.Context()
-	id := f.order[0]
+	id := f.Order[0]
 	check := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -108,7 +108,7 @@ func TestClient(t *testing.T) {
 	eventCtx, cancel := context.WithCancel(ctx)
 	seen := map[string]bool{}
 	err = c.Events(eventCtx, api.EventQuery{Query: library.Query{Limit: 10}, Torrent: id, Parts: []string{"files", "pieces"}}, func(e api.Event) error {
-		f.step()
+		f.Step()
 		if seen[e.Name] = true; seen["list"] && seen["delta"] && seen["stats"] && seen["detail"] {
 			cancel()
 		}
