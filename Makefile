@@ -4,7 +4,7 @@
 GO       ?= go
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := gcc libc6-dev transmission-daemon transmission-cli aria2 python3-libtorrent opentracker nginx-light mktorrent miniupnpd-nftables nftables iproute2 tor \
-            dante-server tinyproxy ca-certificates
+            dante-server tinyproxy ca-certificates mpv ffmpeg
 RIVALS   := rtorrent python3-libtorrent mktorrent iproute2
 # A tag's version, else the date and hash of the commit.
 VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | sed 's/^v//' | grep . || git log -1 --date=format:%Y%m%d --format=0.0.0-%cd.g%h 2>/dev/null || echo 0.0.0)

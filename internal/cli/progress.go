@@ -117,7 +117,10 @@ func (d *display) erase(b *strings.Builder) {
 }
 
 // say prints a line above the drawing.
-func (d *display) say(format string, args ...any) {
+func (d *display) say(format string, args ...any) { d.erased(func() { d.a.say(format, args...) }) }
+
+// erased has something printed above the drawing.
+func (d *display) erased(print func()) {
 	if d.tty {
 		d.mu.Lock()
 		var b strings.Builder
@@ -125,7 +128,7 @@ func (d *display) say(format string, args ...any) {
 		io.WriteString(d.a.out, b.String())
 		d.mu.Unlock()
 	}
-	d.a.say(format, args...)
+	print()
 }
 
 func cut(s string, width int) string {
@@ -154,6 +157,10 @@ func statusLine(it *item, st *torrent.Status) string {
 	case torrent.Seeding:
 		w = append(w, fmt.Sprintf("seeding %s ↑%s %s", size(st.Total), speed(st.Up), peers(st.Swarm.Peers)))
 	case torrent.Downloading:
+		if st.Total == 0 { // nothing is kept
+			w = append(w, fmt.Sprintf("%s fetched ↓%s ↑%s %s", size(st.Swarm.DownTotal), speed(st.Down), speed(st.Up), peers(st.Swarm.Peers)))
+			break
+		}
 		w = append(w, fmt.Sprintf("%d%% %s ↓%s ↑%s %s", percent(st.Done, st.Total), fraction(st.Done, st.Total), speed(st.Down), speed(st.Up), peers(st.Swarm.Peers)))
 		if st.ETA >= 0 {
 			w = append(w, "ETA "+duration(st.ETA))

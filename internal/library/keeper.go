@@ -17,6 +17,7 @@ import (
 // How often the keeper does what.
 const (
 	watchedEvery = time.Second // looks at the engine, while somebody watches
+	watchedFor   = 5 * time.Second
 	lookEvery    = 2 * time.Second
 	ruleEvery    = 10 * time.Second
 	diskEvery    = 5 * time.Second
@@ -66,7 +67,7 @@ func (l *Library) keep() {
 func (l *Library) watched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.watchers) > 0
+	return len(l.watchers) > 0 || time.Since(l.asked) < watchedFor
 }
 
 // look takes in what is new in the engine, and tells who watches.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // maxViews bounds the orders of rows that are kept between lists.
@@ -251,6 +252,14 @@ func (l *Library) count() Counts {
 	}
 	l.counts, l.countsAt = c, l.revision // whoever gets it does not change it
 	return c
+}
+
+// Revision returns the number of the list as it is now, which grows with each change. Who asks counts as watching for a while.
+func (l *Library) Revision() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = time.Now()
+	return l.revision
 }
 
 // Watch returns a channel that gets a value after each change of the list, about once a second at most, until stop is called. Only while

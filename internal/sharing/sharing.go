@@ -205,6 +205,15 @@ func (s *Sharing) job(id string) (*job, error) {
 	return nil, fmt.Errorf("%w: no job %.40q", library.ErrNotFound, id)
 }
 
+// Job returns one of them. The error wraps library.ErrNotFound.
+func (s *Sharing) Job(id string) (library.Job, error) {
+	j, err := s.job(id)
+	if err != nil {
+		return library.Job{}, err
+	}
+	return j.look(), nil
+}
+
 // CancelJob stops a job; what it has seeded stays.
 func (s *Sharing) CancelJob(id string) error {
 	j, err := s.job(id)

@@ -10,10 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/internal/block"
 	"shoal/internal/bt/picker"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/simnet"
+	"shoal/internal/storage"
+	"shoal/internal/storage/cache"
 )
 
 // line is 1 MB/s, 50 ms from the core.
@@ -194,6 +197,54 @@ func TestReadsEnd(t *testing.T) {
 		q.Close()
 		if _, err := Open(w.Context(), tor, 0, Options{}); !errors.Is(err, torrent.ErrStopped) {
 			t.Error(err)
+		}
+	})
+}
+
+// What is played without being kept takes bounded memory, and can be played again.
+func TestPlayWithoutKeeping(t *testing.T) {
+	simulate(t, 1, func(w *world) {
+		const room = 8 * mib
+		f := film(t, 128<<10, 2*mib, 48*mib)
+		fast := simnet.Link{Up: 8 * mib, Down: 8 * mib, Latency: 10 * time.Millisecond}
+		a, b, c := w.node(fast), w.node(fast, func(cfg *session.Config) {
+			cfg.Store = func(*block.Pool) storage.Store { return cache.New(room) }
+		}), w.node(fast)
+		w.seed(a, f, 0)
+		tor := w.add(b, session.Spec{Torrent: f, Peers: addrs(a), Transient: true})
+		other := w.add(c, session.Spec{Torrent: f, Peers: addrs(b)})
+		w.net.Partition(a.host, c.host)
+		time.Sleep(5 * time.Second)
+		if n := tor.Status().Swarm.DownTotal; n != 0 {
+			t.Fatalf("%d bytes came that nobody reads", n)
+		}
+		r, err := Open(w.Context(), tor, 1, Options{Ahead: room / 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.want(r, 48*mib)
+		for _, at := range []int64{30, 5, 47, 6} {
+			r.Seek(at*mib, io.SeekStart)
+			w.want(r, mib)
+		}
+		if n := count(tor.Pieces()); n*(128<<10) > room {
+			t.Errorf("%d pieces are there: more than there is room for", n)
+		}
+		if st := tor.Status(); st.Phase != torrent.Downloading || st.Swarm.Peers != 2 {
+			t.Errorf("%s, %d peers", st.Phase, st.Swarm.Peers)
+		}
+		r.Close()
+		time.Sleep(time.Second)
+		before := tor.Status().Swarm.DownTotal
+		time.Sleep(20 * time.Second)
+		if n := tor.Status().Swarm.DownTotal - before; n != 0 {
+			t.Errorf("%d bytes came after the reading", n)
+		}
+		if n := tor.Status().Swarm.DownTotal; n > 60*mib {
+			t.Errorf("%d MiB came for 52 that were read", n/mib)
+		}
+		if st := other.Status(); st.Swarm.Have == 0 || st.Swarm.Peers != 1 {
+			t.Errorf("one who fetches from us has %d pieces and %d peers", st.Swarm.Have, st.Swarm.Peers)
 		}
 	})
 }

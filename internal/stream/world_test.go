@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/sha1"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func (w *world) seed(n *node, f *metainfo.Torrent, slots int) *torrent.Torrent {
 	return w.add(n, session.Spec{Torrent: f, Complete: true, NoSuper: true, Slots: slots})
 }
 
-// film makes the torrent of made-up files of so many bytes. Its hashes are zero, for films does not ask for them.
+// film makes the torrent of made-up files of so many bytes. The hashes of a large one are zero, for films does not ask for them.
 func film(t testing.TB, pieceLength int64, lengths ...int64) *metainfo.Torrent {
 	var size int64
 	var files strings.Builder
@@ -115,6 +116,15 @@ func film(t testing.TB, pieceLength int64, lengths ...int64) *metainfo.Torrent {
 		size += n
 	}
 	pieces := strings.Repeat("\x00", 20*int((size+pieceLength-1)/pieceLength))
+	if size < 256<<20 {
+		pieces = ""
+		for off := int64(0); off < size; off += pieceLength {
+			p := make([]byte, min(pieceLength, size-off))
+			fill(p, off)
+			h := sha1.Sum(p)
+			pieces += string(h[:])
+		}
+	}
 	tor, err := metainfo.Parse([]byte(fmt.Sprintf("d4:infod5:filesl%se4:name5:films12:piece lengthi%de6:pieces%d:%see", files.String(), pieceLength, len(pieces), pieces)))
 	if err != nil {
 		t.Fatal(err)

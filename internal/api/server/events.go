@@ -239,7 +239,7 @@ func (st *stream) flush() bool {
 		return true
 	}
 	st.written = time.Now()
-	st.rc.SetWriteDeadline(st.written.Add(eventDeadline))
+	st.rc.SetWriteDeadline(st.written.Add(st.s.eventDeadline))
 	_, err := st.w.Write(st.out.Bytes())
 	st.out.Reset()
 	if st.out.Cap() > 1<<20 {

@@ -65,6 +65,8 @@ type Server struct {
 	tick    time.Duration // between events
 	done    chan struct{} // closed when the server stops
 	stopped atomic.Bool
+
+	headerTimeout, eventDeadline time.Duration
 }
 
 // New returns a server that serves nothing yet.
@@ -75,7 +77,8 @@ func New(c Config) (*Server, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Config: c, csrf: http.NewCrossOriginProtection(), tick: time.Second, done: make(chan struct{})}
+	s := &Server{Config: c, csrf: http.NewCrossOriginProtection(), tick: time.Second, done: make(chan struct{}),
+		headerTimeout: headerTimeout, eventDeadline: eventDeadline}
 	if err := s.SetAccess(c.Access); err != nil {
 		return nil, err
 	}
@@ -126,7 +129,7 @@ func (s *Server) ServeLocal(l net.Listener) error { return s.serve(l, s.local(s.
 func (s *Server) serve(l net.Listener, h http.Handler) error {
 	hs := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: s.headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),

@@ -73,6 +73,24 @@ func (p *Picker) Due() (d Deadline, begun, ok bool) {
 	return Deadline{}, false, false
 }
 
+// Strays returns the pieces under way that nobody wants, but for those being hashed.
+func (p *Picker) Strays() (out []int32) {
+	for _, q := range p.partials {
+		if p.prio[q.piece] == Skip && !q.hashing {
+			out = append(out, q.piece)
+		}
+	}
+	return out
+}
+
+// Abandon ends the work on a piece: what was received of it is lost. Nobody may be asked for any of it.
+func (p *Picker) Abandon(piece int32) {
+	p.drop(piece)
+	if p.Wants(int(piece)) {
+		p.insert(piece)
+	}
+}
+
 // setPriority changes how much one piece is wanted.
 func (p *Picker) setPriority(piece int32, prio Priority) {
 	old := p.prio[piece]

@@ -232,6 +232,19 @@ func (m *model) demand() {
 		soon = append(soon, int32(m.piece()))
 	}
 	m.p.SetDemand(deadlines, soon)
+	for _, piece := range m.p.Strays() {
+		if m.next()%2 == 0 {
+			continue
+		}
+		for _, asked := range m.asked {
+			for b := range asked {
+				if b.Piece == piece {
+					delete(asked, b)
+				}
+			}
+		}
+		m.p.Abandon(piece)
+	}
 	for _, d := range deadlines {
 		if !m.p.Demanded(d.Piece) || !m.p.Have(int(d.Piece)) && !m.p.Wants(int(d.Piece)) {
 			m.t.Fatalf("piece %d has a deadline and is not wanted", d.Piece)

@@ -19,6 +19,13 @@ func (s *Swarm) SetDemand(now time.Duration, deadlines []picker.Deadline, soon [
 	s.rouse()
 	s.reading = len(deadlines)+len(soon) > 0
 	s.picker.SetDemand(deadlines, soon)
+	if s.cfg.Transient {
+		for _, piece := range s.picker.Strays() { // which would take room for nothing
+			s.cancelPiece(piece)
+			s.picker.Abandon(piece)
+			s.emit(Effect{Kind: Discard, Piece: piece})
+		}
+	}
 	s.preempt(now)
 	for _, p := range s.peers {
 		s.recount(p)

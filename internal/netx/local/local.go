@@ -3,9 +3,15 @@ package local
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"syscall"
+	"time"
 
 	"shoal/internal/netx"
 )
@@ -19,6 +25,34 @@ func Inherit(fd uintptr, name string) (net.Listener, error) {
 	}
 	defer f.Close() // the listener has a copy, which programs that we start do not get
 	return net.FileListener(f)
+}
+
+// Listen listens on a Unix socket of this machine, which only its owner may use. The folder is made if it is not there. A socket that a process
+// has left behind is replaced; one that somebody listens on is not.
+func Listen(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if fi, err := os.Lstat(path); err == nil {
+		if fi.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("%s is there and is no socket: move it away", path)
+		}
+		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("somebody listens on %s already", path)
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			os.Remove(path)
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // Send sends one datagram to a Unix socket. A path that begins with "@" is in Linux' abstract namespace.
