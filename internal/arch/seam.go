@@ -76,6 +76,7 @@ var socketless = []string{
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",
 	"github.com/spf13/cobra",
+	"github.com/spf13/cobra/doc",
 	"github.com/spf13/pflag",
 	"golang.org/x/crypto/argon2",
 	"golang.org/x/sys/cpu",

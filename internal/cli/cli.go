@@ -32,6 +32,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return codeOf(err)
 }
 
+// Root returns the tree of verbs, for who makes manuals of it.
+func Root() *cobra.Command { return (&app{out: io.Discard, err: io.Discard}).root() }
+
 // interrupts returns a context that the first Ctrl-C ends. The second leaves at once.
 func interrupts(stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())

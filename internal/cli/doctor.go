@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"shoal/internal/config"
 	"shoal/internal/doctor"
-	"shoal/internal/netx"
 )
 
 // doctorFlags are the flags of `shoal doctor`.
@@ -61,7 +59,7 @@ func (a *app) runDoctor(c *cobra.Command, f *doctorFlags) error {
 		Network: n, Downloads: set.Config.Folders.Downloads, State: set.Config.Folders.State, Floor: set.Config.Disk.FreeSpaceFloor,
 		MaxPeers: set.Config.Network.MaxPeers, Isolated: f.network.isolated,
 	}
-	e.Device, e.Address, e.Proxy = f.network.binding()
+	e.Device, e.Address, e.Proxy = (&config.Network{Route: f.network.route, Bind: f.network.bind}).Binding()
 	ctx, cancel := context.WithTimeout(c.Context(), f.timeout)
 	defer cancel()
 	if !f.offline {
@@ -130,18 +128,4 @@ func (f *networkFlags) preset(c *cobra.Command, s *config.Config) {
 			p.set()
 		}
 	}
-}
-
-// binding tells how the network's sockets are held, as netx.Route.Binding does.
-func (f *networkFlags) binding() (device string, local netip.Addr, proxy string) {
-	if r, err := netx.ParseRoute(f.route); err == nil {
-		device, local, proxy = r.Binding()
-	}
-	if f.bind == "" {
-		return device, local, proxy
-	}
-	if a, err := netip.ParseAddr(f.bind); err == nil {
-		return device, a.Unmap(), proxy
-	}
-	return f.bind, local, proxy
 }

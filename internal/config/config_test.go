@@ -492,3 +492,22 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+func TestBinding(t *testing.T) {
+	for _, test := range []struct{ route, bind, device, local, proxy string }{
+		{"", "", "", "invalid IP", ""},
+		{"interface:wg0?dns=10.0.0.1", "", "wg0", "invalid IP", ""},
+		{"", "wg0", "wg0", "invalid IP", ""},
+		{"10.0.0.2", "", "", "10.0.0.2", ""},
+		{"", "10.0.0.2", "", "10.0.0.2", ""},
+		{"socks5://10.0.0.1:1080", "wg0", "wg0", "invalid IP", "10.0.0.1:1080"},
+		{"socks5://10.0.0.1:1080?via=wg0", "", "wg0", "invalid IP", "10.0.0.1:1080"},
+		{"tor", "10.0.0.2", "", "10.0.0.2", "127.0.0.1:9050"},
+	} {
+		n := Network{Route: test.route, Bind: test.bind}
+		device, local, proxy := n.Binding()
+		if device != test.device || local.String() != test.local || proxy != test.proxy {
+			t.Errorf("%+v: %s %s %s", test, device, local, proxy)
+		}
+	}
+}
