@@ -15,7 +15,7 @@ export type Params = Record<string, string | number | boolean | undefined | stri
 export function address(path: string, params: Params = {}): string {
   const url = new URL(path.replace(/^\//, ''), root);
   for (const [k, v] of Object.entries(params)) {
-    if (v === undefined || v === '' || v === false) continue;
+    if (v === undefined || v === false) continue;
     for (const one of Array.isArray(v) ? v : [v]) url.searchParams.append(k, String(one));
   }
   return url.href;

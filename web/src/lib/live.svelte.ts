@@ -1,8 +1,8 @@
 // What the node says from moment to moment: the visible window of the list, totals, jobs and the log, over one stream of events.
 import { address, get, type Params } from './api';
-import { merge } from './delta';
+import { learn, merge, nothing, type Told } from './delta';
 import { prefs } from './prefs.svelte';
-import type { Counts, Delta, Detail, Job, LogLine, Page, Torrent, Totals } from './types';
+import type { Counts, Delta, DetailEvent, Job, Level, LogLine, Page, Torrent, Totals } from './types';
 import { covers, subscription, type Span } from './virtual';
 
 export interface Filter {
@@ -24,7 +24,7 @@ class Live {
   recent = $state.raw<{ down: number[]; up: number[] }>({ down: [], up: [] });
   connected = $state(true);
   retry = $state(0); // seconds until the next try
-  detail = $state.raw<Detail | null>(null);
+  detail = $state.raw<Told>(nothing(''));
   jobs = $state.raw<Job[]>([]);
   version = $state(0); // grows when rows change
 
@@ -33,6 +33,9 @@ class Live {
   #span: Span = { first: 0, end: 60 };
   #view: Span = { first: 0, end: 40 };
   #watched = ''; // id of the torrent whose detail is wanted
+  #parts = '';
+  #listing = true; // the list is in view
+  #level: Level | '' = ''; // of the log
   #source: EventSource | null = null;
   #open = '';
   #timer = 0;
@@ -40,7 +43,7 @@ class Live {
   #running = false;
   #fetching: AbortController | null = null;
   #lastFetch = 0;
-  #logs = new Set<(l: LogLine) => void>();
+  #logs = new Set<(l: LogLine[]) => void>();
 
   at(i: number): Torrent | undefined {
     void this.version;
@@ -58,10 +61,8 @@ class Live {
   query(): Params {
     const f = this.filter;
     return {
-      q: f.q, state: f.state, sort: prefs.sort, desc: prefs.desc,
-      ...(f.category !== null && { category: f.category || '-' }),
-      ...(f.tag !== null && { tag: f.tag || '-' }),
-      ...(f.tracker !== null && { tracker: f.tracker || '-' }),
+      q: f.q || undefined, state: f.state || undefined, sort: prefs.sort, desc: prefs.desc,
+      category: f.category ?? undefined, tag: f.tag ?? undefined, tracker: f.tracker ?? undefined,
     };
   }
 
@@ -91,15 +92,29 @@ class Live {
     this.version++;
     this.#soon(0);
   }
-  watch(id: string): void {
-    if (this.#watched === id) return;
+  /** Asks for all about a torrent, and for these parts of it: files, peers, trackers, pieces, with commas. */
+  watch(id: string, parts = ''): void {
+    if (this.#watched === id && this.#parts === parts) return;
+    if (this.detail.id !== id) this.detail = nothing(id);
     this.#watched = id;
-    if (this.detail?.id !== id) this.detail = null;
+    this.#parts = parts;
     this.#soon(0);
   }
-  onLog(f: (l: LogLine) => void): () => void {
+  /** Says whether the list is in view; else its rows are not asked for. */
+  show(listing: boolean): void {
+    if (this.#listing === listing) return;
+    this.#listing = listing;
+    this.#soon(0);
+  }
+  onLog(level: Level, f: (l: LogLine[]) => void): () => void {
     this.#logs.add(f);
-    return () => this.#logs.delete(f);
+    this.#level = level;
+    this.#soon(0);
+    return () => {
+      this.#logs.delete(f);
+      this.#level = '';
+      this.#soon(0);
+    };
   }
 
   /** Tells which rows are drawn. Rows that are missing are fetched while scrolling; the stream follows when it rests. */
@@ -148,7 +163,10 @@ class Live {
   #connect(): void {
     if (this.loaded && !covers(this.#span, this.#view)) this.#span = subscription(this.#view);
     const first = this.#span.first;
-    const url = address('events', { ...this.query(), offset: first, limit: this.#span.end - first, torrent: this.#watched });
+    const url = address('events', {
+      ...(this.#listing ? { ...this.query(), offset: first, limit: this.#span.end - first } : { limit: 0 }),
+      ...(this.#watched && { torrent: this.#watched, parts: this.#parts || undefined }), log: this.#level || undefined,
+    });
     if (url === this.#open && this.#source && this.#source.readyState !== EventSource.CLOSED) return;
     this.#close();
     this.#open = url;
@@ -170,11 +188,11 @@ class Live {
       }
     });
     on<Totals>('stats', (x) => this.#stats(x));
-    on<Detail>('detail', (d) => {
-      if (d.id === this.#watched) this.detail = d;
+    on<DetailEvent>('detail', (e) => {
+      if (e.id === this.#watched) this.detail = learn(this.detail, e);
     });
     on<Job>('job', (j) => (this.jobs = [j, ...this.jobs.filter((x) => x.id !== j.id)]));
-    on<LogLine>('log', (l) => this.#logs.forEach((f) => f(l)));
+    on<{ lines: LogLine[] }>('log', (e) => this.#logs.forEach((f) => f(e.lines)));
     s.onopen = () => {
       this.#tries = 0;
       this.connected = true;

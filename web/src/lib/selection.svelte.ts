@@ -49,8 +49,8 @@ class Selection {
     }
     if (complete) return ids;
     ids.length = 0;
-    for (let i = from; i < end; i += 1000) {
-      const p = await get<Page>('torrents', { ...live.query(), offset: i, limit: Math.min(1000, end - i) });
+    for (let i = from; i < end; i += 5000) {
+      const p = await get<Page>('torrents', { ...live.query(), offset: i, limit: Math.min(5000, end - i) });
       ids.push(...p.torrents.map((t) => t.id));
       if (!p.torrents.length) break;
     }

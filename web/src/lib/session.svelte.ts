@@ -5,15 +5,18 @@ class Session {
   me = $state.raw<Me | null>(null);
   known = $state(false); // asked the node
   offline = $state(false); // the node did not answer
+  setupNeeded = $state(false);
   get canAct(): boolean {
-    return this.me !== null && this.me.role !== 'viewer';
+    return this.me?.scopes.includes('control') ?? false;
   }
   get admin(): boolean {
-    return this.me?.role === 'admin';
+    return this.me?.scopes.includes('admin') ?? false;
   }
   async refresh(): Promise<void> {
     try {
-      this.me = await ask<Me>('me');
+      const me = await ask<Me>('me');
+      this.me = me.scopes.length ? me : null;
+      this.setupNeeded = me.setup_needed;
       this.offline = false;
     } catch (e) {
       this.me = null;

@@ -34,6 +34,12 @@ export interface Counts {
 }
 export interface Page { revision: number; total: number; torrents: Torrent[]; counts: Counts }
 export interface Delta { revision: number; total: number; order?: string[]; changed: (Partial<Torrent> & { id: string })[]; counts?: Counts }
+export interface PieceRun { at: number; states: string }
+export interface DetailEvent {
+  id: string; full: boolean; gone?: boolean; torrent?: Partial<Detail>; files?: (Partial<TorrentFile> & { index: number })[];
+  peers?: (Partial<Peer> & { address: string })[]; peers_gone?: string[]; trackers?: Tracker[]; pieces?: PieceRun[];
+}
+export interface FilePage { total: number; files: TorrentFile[] }
 export interface Disk { mount: string; free: number; floor: number; full: boolean }
 export interface Totals {
   down_rate: number; up_rate: number; downloaded: number; uploaded: number; session_downloaded: number; session_uploaded: number;
@@ -47,13 +53,18 @@ export interface Job {
   id: string; path: string; state: 'running' | 'done' | 'failed' | 'cancelled'; message?: string; done: number; total: number;
   torrent?: string; magnet?: string; begun: number;
 }
-export interface LogLine { id: number; time: number; level: string; message: string; attrs?: Record<string, unknown> }
+export type Level = 'debug' | 'info' | 'warn' | 'error';
+export interface LogLine { id: number; time: number; level: Level; text: string; attrs?: Record<string, string> }
 export interface Setting {
   key: string; title: string; text: string; group: string; type: string; unit?: string; default: unknown; value: unknown;
-  source: 'default' | 'saved' | 'file' | 'env' | 'flag'; locked: boolean; restart: boolean; choices?: string[];
+  source: 'default' | 'saved' | 'file' | 'env' | 'flag'; locked: boolean; restart: boolean; choices?: string[]; place?: string;
 }
-export interface Check { name: string; title: string; status: 'ok' | 'warn' | 'fail' | 'skip'; message: string; remedy?: string }
-export interface FolderEntry { name: string; path: string; dir: boolean; size: number }
-export interface Folder { path: string; parent: string; roots: string[]; entries: FolderEntry[]; free: number }
+export interface Check { id: string; title: string; level: 'ok' | 'note' | 'warning' | 'error'; text: string; remedy?: string }
+export interface FolderEntry { name: string; path: string; folder: boolean; size: number; time: number }
+export interface Folder { path: string; parent: string; entries: FolderEntry[]; more: boolean }
 export type Role = 'admin' | 'user' | 'viewer';
-export interface Me { name: string; role: Role }
+export type Scope = 'read' | 'add' | 'control' | 'admin';
+export interface Me { name: string; role: Role | ''; scopes: Scope[]; setup_needed: boolean; version?: string }
+export interface Account { name: string; role: Role; created: number }
+export interface Token { id: string; name: string; user: string; scopes: Scope[]; created: number; expires: number; last_used: number }
+export interface SeedRule { category?: string; tag?: string; tracker?: string; ratio: number; time: number; min_seeds: number; then: 'pause' | 'remove' | 'remove_data' }
