@@ -65,13 +65,18 @@ var outward = []string{"net/smtp", "net/rpc", "net/rpc/jsonrpc", "net/http/httpt
 // socketless are the packages from elsewhere that were looked at and found to open no socket, or to do so only by the names that
 // systemCalls has. Any other may have a dialer of its own, as clients for UPnP, DNS or SOCKS do, and is for netx alone.
 var socketless = []string{
+	"github.com/danielgtaylor/huma/v2",
+	"github.com/danielgtaylor/huma/v2/adapters/humago",
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",
 	"github.com/spf13/cobra",
+	"golang.org/x/crypto/argon2",
 	"golang.org/x/sys/cpu",
 	"golang.org/x/sys/unix",
 	"golang.org/x/sys/windows",
 	"golang.org/x/term",
+	"modernc.org/sqlite",
+	"modernc.org/sqlite/lib",
 }
 
 // badImport says what is wrong with an import outside netx, if anything.

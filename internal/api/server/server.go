@@ -1,0 +1,185 @@
+// Package server serves a node's own REST API, its events and its web UI, and guards what is mounted beside them.
+//
+// A request passes these, in order: the proxy's word, if the proxy is trusted (proxy.go); the security headers; the list of host names against
+// DNS rebinding; the check against forged requests of other sites (guard.go); who asks (auth.go); then its handler.
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"shoal/internal/accounts"
+	"shoal/internal/api"
+	"shoal/internal/logring"
+)
+
+// Config is what the server stands on. Library, Accounts and Log are needed; what else is nil is not served.
+type Config struct {
+	Library   Library
+	Accounts  *accounts.Accounts
+	Settings  Settings
+	Documents Documents
+	Doctor    func(context.Context) []api.Check
+	Log       *logring.Ring
+	Logger    *slog.Logger // nil: none
+	Version   string
+	Access    Access
+
+	Web       fs.FS // the web UI
+	Stream    http.Handler
+	StreamURL func(id string, index int, path string) string // path below /stream/ at which Stream serves a file, "" for none
+	Metrics   http.Handler
+	Health    func() error // what is wrong with the node
+	// Each is told who asks by accounts.FromContext, which may be nobody.
+	QBittorrent, Transmission http.Handler
+}
+
+// Access says from where the server may be used, and what of the machine it shows. It may change while the server runs.
+type Access struct {
+	Names          []string       // host names by which it is reached, beside localhost and addresses
+	BasePath       string         // below which all is served, "/shoal"
+	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
+	Roots          []string       // folders that may be looked into; absolute
+	OpenMetrics    bool           // metrics without a login
+}
+
+// Server serves. Its methods may be called from any goroutine.
+type Server struct {
+	Config
+	api     huma.API
+	access  atomic.Pointer[access]
+	static  *static
+	streams streams
+	lists   lists
+	csrf    *http.CrossOriginProtection
+	handler http.Handler
+	tick    time.Duration // between events
+	done    chan struct{} // closed when the server stops
+	stopped atomic.Bool
+
+	headerTimeout, eventDeadline time.Duration
+}
+
+// New returns a server that serves nothing yet.
+func New(c Config) (*Server, error) {
+	if c.Library == nil || c.Accounts == nil || c.Log == nil {
+		return nil, errors.New("the server needs a library, accounts and a log")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Config: c, csrf: http.NewCrossOriginProtection(), tick: time.Second, done: make(chan struct{}),
+		headerTimeout: headerTimeout, eventDeadline: eventDeadline}
+	if err := s.SetAccess(c.Access); err != nil {
+		return nil, err
+	}
+	s.streams.kicked = make(chan struct{})
+	s.handler = s.routes()
+	return s, nil
+}
+
+// routes mounts everything behind the guards.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	s.mountAPI(mux)
+	mux.HandleFunc("GET /healthz", s.healthz)
+	if s.Metrics != nil {
+		mux.Handle("GET /metrics", limited(s.needMetrics(s.Metrics)))
+	}
+	if s.Stream != nil {
+		mux.Handle("/stream/", s.Stream) // its URLs are secrets; it bounds the time of its writes by itself
+	}
+	if s.QBittorrent != nil {
+		mux.Handle("/api/v2/", limited(compressed(s.QBittorrent)))
+	}
+	if s.Transmission != nil {
+		mux.Handle("/transmission/", limited(compressed(s.Transmission)))
+	}
+	if s.Web != nil {
+		s.static = &static{files: s.Web}
+		mux.Handle("/", limited(s.static))
+	}
+	return s.proxied(s.guarded(s.identified(mux)))
+}
+
+// Bounds of a connection.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 5 * time.Minute  // of a request with a body
+	writeTimeout  = 2 * time.Minute  // of an answer that is not a stream
+	idleTimeout   = 90 * time.Second // between requests
+	maxHeader     = 64 << 10         // bytes
+)
+
+// Serve serves what comes by a listener until Stop. It returns nil then.
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.handler) }
+
+// ServeLocal serves whoever could connect to l as admin: for a socket in a folder that only its owner may enter.
+func (s *Server) ServeLocal(l net.Listener) error { return s.serve(l, s.local(s.handler)) }
+
+func (s *Server) serve(l net.Listener, h http.Handler) error {
+	hs := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: s.headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		<-s.done
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if hs.Shutdown(ctx) != nil {
+			hs.Close()
+		}
+	}()
+	err := hs.Serve(l)
+	if s.stopped.Load() {
+		return nil
+	}
+	return err
+}
+
+// Stop ends every stream and listener. What is being answered has three seconds.
+func (s *Server) Stop() {
+	if !s.stopped.Swap(true) {
+		close(s.done)
+	}
+}
+
+// Handler serves requests that come by other listeners than Serve's.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if s.Health != nil {
+		if err := s.Health(); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			w.Write([]byte(err.Error() + "\n"))
+			return
+		}
+	}
+	w.Write([]byte("ok\n"))
+}
+
+// limited bounds how long a request and its answer may take.
+func limited(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		now := time.Now()
+		c.SetReadDeadline(now.Add(bodyTimeout))
+		c.SetWriteDeadline(now.Add(bodyTimeout + writeTimeout))
+		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
+		h.ServeHTTP(w, r)
+	})
+}
