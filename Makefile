@@ -4,7 +4,7 @@
 GO       ?= go
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := gcc libc6-dev transmission-daemon transmission-cli aria2 python3-libtorrent opentracker nginx-light mktorrent miniupnpd-nftables nftables iproute2 tor \
-            dante-server tinyproxy ca-certificates
+            dante-server tinyproxy ca-certificates mpv ffmpeg
 RIVALS   := rtorrent python3-libtorrent mktorrent iproute2
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2

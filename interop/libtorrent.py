@@ -1,6 +1,7 @@
 """A libtorrent peer that is driven over standard input and output.
 
-Arguments: IP:PORT and a JSON object of options: utp (uTP only, else TCP only), rc4 (MSE only, else none), dht (nodes to begin with, else none).
+Arguments: IP:PORT and a JSON object of options: utp (uTP only, else TCP only), rc4 (MSE only, else none), dht (nodes to begin with, else none),
+up (most bytes a second to send of a torrent).
 Each line of input is a JSON object whose "do" names one of the functions below and whose other members are its
 arguments; each is answered by one line with its result, or {"error": "..."}.
 """
@@ -16,6 +17,7 @@ class Peer:
     def __init__(self, listen, options):
         utp, rc4 = options.get("utp", False), options.get("rc4", False)
         self.dht = options.get("dht") or []
+        self.up = options.get("up", 0)
         policy = 0 if rc4 else 2  # forced, disabled
         self.session = lt.session({
             "listen_interfaces": listen, "outgoing_interfaces": listen.rsplit(":", 1)[0],
@@ -58,6 +60,8 @@ class Peer:
             params = lt.add_torrent_params()
             params.ti = lt.torrent_info(link)
         params.save_path = dir
+        if self.up:
+            params.upload_limit = self.up
         params.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
         params.flags |= lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
         if not self.dht:

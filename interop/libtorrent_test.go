@@ -23,6 +23,7 @@ type options struct {
 	RC4 bool `json:"rc4"` // MSE with RC4 only, else as little as the client can
 	// DHT is the nodes to begin with, as IP:PORT; without any, the client does without the DHT.
 	DHT []string `json:"dht"`
+	Up  int      `json:"up"` // libtorrent: most bytes/s that it sends of a torrent; 0: no limit
 }
 
 // libtorrent is a Python script on libtorrent's binding. It also makes torrents of all versions.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/tracker/server"
+	"shoal/internal/link"
 )
 
 // accessList is a list of torrents in a file of infohashes, or a folder of .torrent files.
@@ -90,15 +90,11 @@ func addListed(list server.List, path string) error {
 }
 
 func addTorrent(list server.List, path string) error {
-	b, err := readTorrent(path)
+	l, err := link.File(path)
 	if err != nil {
-		return err
+		return linkError(err)
 	}
-	t, err := metainfo.Parse(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	list.Add(t.Info.Hash)
+	list.Add(l.Torrent.Info.Hash)
 	return nil
 }
 

@@ -72,9 +72,11 @@ func (a *app) root() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shoal",
 		Short: "Share, fetch and seed files with no centre",
-		Long:  "shoal shares, fetches and seeds files over BitTorrent (v1, v2 and hybrid), with no server in between.",
-		Example: `  shoal get 'magnet:?xt=urn:btih:…'      fetch what a magnet link names
+		Long:  "shoal shares, fetches and seeds files over BitTorrent (v1, v2 and hybrid), with no server in between. Without a verb it runs a node.",
+		Example: `  shoal                                  run a node with a web UI; it prints where
+  shoal get 'magnet:?xt=urn:btih:…'      fetch what a magnet link names
   shoal get debian.torrent -o ~/isos     fetch what a .torrent file lists
+  shoal play 'magnet:?xt=urn:btih:…'     play a film while it is fetched
   shoal share ./talk.mp4                 offer a file; prints a link for others
   shoal show debian.torrent              see what a torrent holds`,
 		SilenceUsage:  true,
@@ -86,7 +88,7 @@ func (a *app) root() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error { return a.runDaemon(c, &placeFlags{}) },
 	}
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
@@ -95,7 +97,7 @@ func (a *app) root() *cobra.Command {
 	c.SetUsageTemplate(usageTemplate)
 	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line; sizes in bytes, times in seconds")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print errors and results only")
-	c.AddCommand(a.get(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker())
+	c.AddCommand(a.daemon(), a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker(), a.config(), a.doctor(), a.healthcheck(), a.installHandlers())
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/link"
 	"shoal/internal/netx"
 )
 
@@ -90,7 +91,7 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 	}
 	if f.list && allKnown(links) {
 		for _, l := range links {
-			a.list(l.torrent.Info)
+			a.list(l.Torrent.Info)
 		}
 		return nil
 	}
@@ -103,8 +104,8 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 		return err
 	}
 	for _, l := range links {
-		if l.magnet != nil {
-			err = g.follow(ctx, l.magnet)
+		if l.Magnet != nil {
+			err = g.follow(ctx, l.Magnet)
 		}
 		if err == nil {
 			err = g.add(ctx, l, sel)
@@ -119,9 +120,9 @@ func (a *app) runGet(ctx context.Context, f *getFlags, args []string) error {
 	return errors.Join(err, closeSession(g.s))
 }
 
-func (g *fetcher) open(ctx context.Context, args []string) ([]*link, error) {
+func (g *fetcher) open(ctx context.Context, args []string) ([]*link.Link, error) {
 	client := g.f.httpClient(g.net)
-	var links []*link
+	var links []*link.Link
 	for _, arg := range args {
 		l, err := openLink(ctx, arg, client)
 		if err != nil {
@@ -132,22 +133,22 @@ func (g *fetcher) open(ctx context.Context, args []string) ([]*link, error) {
 	return links, nil
 }
 
-func allKnown(links []*link) bool {
+func allKnown(links []*link.Link) bool {
 	for _, l := range links {
-		if l.torrent == nil {
+		if l.Torrent == nil {
 			return false
 		}
 	}
 	return true
 }
 
-func (g *fetcher) add(ctx context.Context, l *link, sel selection) error {
-	spec := l.spec()
+func (g *fetcher) add(ctx context.Context, l *link.Link, sel selection) error {
+	spec := l.Spec()
 	g.f.apply(&spec)
 	spec.Root, spec.Sequential, spec.Preallocate, spec.Recheck = g.f.dir, g.f.sequential, g.f.preallocate, g.f.recheck
 	var more []string
-	if l.magnet != nil {
-		more, sel.ranges = l.magnet.Peers, l.magnet.Select
+	if l.Magnet != nil {
+		more, sel.ranges = l.Magnet.Peers, l.Magnet.Select
 	}
 	var err error
 	if spec.Peers, err = g.f.addresses(ctx, g.app, g.net, more); err != nil {
@@ -157,15 +158,15 @@ func (g *fetcher) add(ctx context.Context, l *link, sel selection) error {
 	if g.f.list {
 		spec.Select = func(info *metainfo.Info) []bool { return make([]bool, len(info.Layout.Files)) }
 	}
-	if l.torrent != nil && none(sel.files(l.torrent.Info)) {
-		return usage(fmt.Errorf("no file of %s matches --select; see them with --list", l.text))
+	if l.Torrent != nil && none(sel.files(l.Torrent.Info)) {
+		return usage(fmt.Errorf("no file of %s matches --select; see them with --list", l.Text))
 	}
 	t, err := g.s.Add(spec)
 	if errors.Is(err, session.ErrExists) {
 		return nil // named twice
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.text, err)
+		return fmt.Errorf("%s: %w", l.Text, err)
 	}
 	g.items = append(g.items, &item{link: l, t: t})
 	return nil
@@ -218,7 +219,7 @@ func (g *fetcher) look() (busy bool, err error) {
 		info := it.t.Info()
 		switch {
 		case st.Phase == torrent.Failed:
-			return false, fmt.Errorf("%s: %w", it.link.name(), st.Problem)
+			return false, fmt.Errorf("%s: %w", nameOf(it.link), st.Problem)
 		case info == nil:
 			if err := overdue(it, g.f.timeout); err != nil {
 				return false, err
@@ -254,7 +255,7 @@ func overdue(it *item, timeout time.Duration) error {
 	if it.t.Info() != nil || timeout == 0 || st.Age < timeout {
 		return nil
 	}
-	return withCode(exitNotFound, fmt.Errorf("%s: no metadata after %v: %s", it.link.name(), timeout, st.Reason(it.t.Trackers())))
+	return withCode(exitNotFound, fmt.Errorf("%s: no metadata after %v: %s", nameOf(it.link), timeout, st.Reason(it.t.Trackers())))
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -355,7 +356,7 @@ func (g *fetcher) interrupted() error {
 		full = full || st.DiskFull
 		name := st.Name
 		if name == "" {
-			name = it.link.name()
+			name = nameOf(it.link)
 		}
 		open = append(open, fmt.Sprintf("%s at %d%%", printable(name), percent(st.Done, max(st.Total, 1))))
 	}

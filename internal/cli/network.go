@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -17,8 +15,9 @@ import (
 
 	"shoal/internal/bt/road"
 	"shoal/internal/bt/session"
-	"shoal/internal/ipfilter"
+	"shoal/internal/config"
 	"shoal/internal/netx"
+	"shoal/internal/node"
 )
 
 // goodbye bounds how long the end may take: trackers are told, files and journal written.
@@ -37,6 +36,7 @@ type networkFlags struct {
 	maxPeers   int
 	memory     bytesFlag
 	state      string
+	tune       func(*session.Config) // what a verb has to say of the engine; nil: nothing
 
 	route, bind string
 	anonymous   bool
@@ -118,37 +118,22 @@ func (f *networkFlags) check() error {
 	return nil
 }
 
-// network returns the way out. Without another choice it is bound to the address that --listen names, so that peers see the one they know.
+// settings returns what the flags say of the network.
+func (f *networkFlags) settings() config.Network {
+	return config.Network{
+		Listen: f.listen, Route: f.route, Bind: f.bind, Anonymous: f.anonymous, Isolated: f.isolated, Encryption: f.encryption, UTP: !f.noUTP,
+		DHT: !f.noDHT, DHTNodes: f.nodes, LSD: !f.noLocal, PortMap: !f.noPortMap, IPFilter: f.filter,
+		MaxPeers: session.DefaultMaxPeers, MaxPeersTorrent: f.maxPeers,
+	}
+}
+
+// network returns the way out.
 func (f *networkFlags) network() (netx.Network, error) {
-	route, err := netx.ParseRoute(f.route)
+	n, err := node.OpenNetwork(f.settings())
 	if err != nil {
 		return nil, fmt.Errorf("--%w", err)
 	}
-	var o netx.Options
-	if host, _, err := net.SplitHostPort(f.listen); err == nil {
-		if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() && !a.IsLoopback() {
-			o.Bind = a
-		}
-	}
-	if f.bind == "" {
-		return route.Open(o)
-	}
-	text := f.bind
-	if _, err := netip.ParseAddr(text); err != nil {
-		text = "interface:" + text
-	}
-	bind, err := netx.ParseRoute(text)
-	if err != nil {
-		return nil, fmt.Errorf("--bind: %w", err)
-	}
-	under, err := bind.Open(o)
-	if err != nil {
-		return nil, fmt.Errorf("--bind: %w", err)
-	}
-	if _, err := route.Over(under); err != nil {
-		return nil, fmt.Errorf("--route and --bind both choose how sockets are bound: %w", err)
-	}
-	return route.Over(under)
+	return n, nil
 }
 
 // httpClient returns what fetches URLs over the same way out.
@@ -156,76 +141,17 @@ func (f *networkFlags) httpClient(n netx.Network) *http.Client {
 	return netx.HTTPClient(n, netx.HTTPOptions{UserAgent: client(), NoUserAgent: f.anonymous || netx.TraitsOf(n).Anonymous})
 }
 
-// dht returns how to take part in the DHT, nil: not.
-func (f *networkFlags) dht(state string) *session.DHT {
-	if f.noDHT {
-		return nil
-	}
-	d := &session.DHT{Nodes: f.nodes}
-	if state != "" {
-		d.State = filepath.Join(state, "dht")
-	}
-	if !f.isolated {
-		d.Routers = session.PublicRouters
-	}
-	return d
-}
-
-// ipFilter reads --ip-filter.
-func (f *networkFlags) ipFilter(a *app) (*ipfilter.Filter, error) {
-	if f.filter == "" {
-		return nil, nil
-	}
-	file, err := os.Open(f.filter)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	list, report, err := ipfilter.Parse(file)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.filter, err)
-	}
-	if report.Bad > 0 {
-		a.warn("%s: %d of %d lines are not understood and were left out; %v", f.filter, report.Bad, report.Lines, report.First[0])
-	}
-	return list, nil
-}
-
 // session starts the engine.
 func (f *networkFlags) session(a *app, n netx.Network) (*session.Session, error) {
-	filter, err := f.ipFilter(a)
-	if err != nil {
-		return nil, err
-	}
 	state := f.state
 	if state == "" {
 		state = stateDir()
 	}
-	cfg := session.Config{
-		Network: n, State: state, Memory: int64(f.memory), Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree,
-		MaxPeers: max(session.DefaultMaxPeers, f.maxPeers), Client: client(),
-		Encryption: road.Encryption(f.encryption), NoUTP: f.noUTP, DHT: f.dht(state), Filter: filter, Anonymous: f.anonymous, Isolated: f.isolated,
-		LSD: !f.noLocal && !f.isolated, PortMap: !f.noPortMap && !f.isolated,
-	}
-	listens := []string{f.listen}
-	if f.listen == "" {
-		listens = nil
-		for port := 6881; port <= 6889; port++ {
-			listens = append(listens, fmt.Sprintf(":%d", port))
-		}
-		listens = append(listens, ":0")
-	}
-	session.LimitGarbage()
-	for _, cfg.Listen = range listens {
-		s, bad := session.New(cfg)
-		if err = bad; err == nil {
-			for _, text := range s.Notices() {
-				a.warn("%s", text)
-			}
-			return s, nil
-		}
-	}
-	return nil, withCode(exitNetwork, err)
+	s, err := node.OpenSession(node.Engine{
+		Network: f.settings(), Bandwidth: config.Bandwidth{Down: int64(f.down), Up: int64(f.up), LANFree: f.lanFree}, Memory: int64(f.memory),
+		State: state, Client: client(), Routers: true, Warn: func(text string) { a.warn("%s", text) }, Tune: f.tune,
+	}, n)
+	return s, withCode(exitNetwork, err)
 }
 
 // addresses resolves the peers named by --peer and the link. A name that is not found is only worth a word if others are.
@@ -265,18 +191,11 @@ func (f *networkFlags) apply(s *session.Spec) {
 
 // stateDir is where unfinished downloads are remembered.
 func stateDir() string {
-	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
-		return filepath.Join(d, "shoal", "torrents")
+	p, err := config.FindPaths("", os.Environ())
+	if err != nil {
+		return "" // nothing is remembered
 	}
-	if runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, ".local", "state", "shoal", "torrents")
-		}
-	}
-	if d, err := os.UserConfigDir(); err == nil {
-		return filepath.Join(d, "shoal", "torrents")
-	}
-	return ""
+	return p.Torrents()
 }
 
 // closeSession ends the engine within the time that a person will wait.

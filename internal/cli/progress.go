@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"shoal/internal/bt/torrent"
+	"shoal/internal/link"
 )
 
 // display shows the progress of items: on a terminal one line for each, redrawn; in a pipe a plain line now and then; with
@@ -45,7 +46,7 @@ func (d *display) interval() time.Duration {
 
 // item is a torrent being shown.
 type item struct {
-	link  *link
+	link  *link.Link
 	t     *torrent.Torrent
 	named bool // its content was announced to the person
 	done  bool
@@ -116,7 +117,10 @@ func (d *display) erase(b *strings.Builder) {
 }
 
 // say prints a line above the drawing.
-func (d *display) say(format string, args ...any) {
+func (d *display) say(format string, args ...any) { d.erased(func() { d.a.say(format, args...) }) }
+
+// erased has something printed above the drawing.
+func (d *display) erased(print func()) {
 	if d.tty {
 		d.mu.Lock()
 		var b strings.Builder
@@ -124,7 +128,7 @@ func (d *display) say(format string, args ...any) {
 		io.WriteString(d.a.out, b.String())
 		d.mu.Unlock()
 	}
-	d.a.say(format, args...)
+	print()
 }
 
 func cut(s string, width int) string {
@@ -139,7 +143,7 @@ func statusLine(it *item, st *torrent.Status) string {
 	var w []string
 	name := st.Name
 	if name == "" {
-		name = it.link.name()
+		name = nameOf(it.link)
 	}
 	switch st.Phase {
 	case torrent.Metadata:
@@ -153,6 +157,10 @@ func statusLine(it *item, st *torrent.Status) string {
 	case torrent.Seeding:
 		w = append(w, fmt.Sprintf("seeding %s ↑%s %s", size(st.Total), speed(st.Up), peers(st.Swarm.Peers)))
 	case torrent.Downloading:
+		if st.Total == 0 { // nothing is kept
+			w = append(w, fmt.Sprintf("%s fetched ↓%s ↑%s %s", size(st.Swarm.DownTotal), speed(st.Down), speed(st.Up), peers(st.Swarm.Peers)))
+			break
+		}
 		w = append(w, fmt.Sprintf("%d%% %s ↓%s ↑%s %s", percent(st.Done, st.Total), fraction(st.Done, st.Total), speed(st.Down), speed(st.Up), peers(st.Swarm.Peers)))
 		if st.ETA >= 0 {
 			w = append(w, "ETA "+duration(st.ETA))

@@ -31,8 +31,24 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"shoal": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"shoal":  func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"player": player,
 	})
+}
+
+// player is a program that plays: it reads all of a URL, its last argument, into the file "played".
+func player() {
+	resp, err := http.Get(os.Args[len(os.Args)-1])
+	if err == nil && resp.StatusCode == http.StatusOK {
+		var f *os.File
+		if f, err = os.Create("played"); err == nil {
+			_, err = io.Copy(f, resp.Body)
+		}
+	}
+	if err != nil || resp.StatusCode != http.StatusOK {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // patience bounds every wait of a script: far more than any takes.
@@ -47,6 +63,7 @@ const patience = time.Minute
 //	end NAME N               wait until it ends by itself, with exit code N
 //	data FILE SIZE           make a file of random bytes, the same for the same name
 //	httpd                    serve the folder over HTTP; its address goes into URL
+//	fetch URL FILE           read a URL into a file, as a player would
 //	escaping FILE DATA       make a torrent whose one file, DATA, wants to lie outside of the download folder
 //
 // Verbs that talk to peers are given a port on 127.0.0.1, and --isolated, unless they name their own.
@@ -63,14 +80,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "begin": begin, "until": until, "interrupt": interrupt, "end": end, "data": data, "httpd": httpd, "escaping": escaping,
+			"code": code, "begin": begin, "until": until, "interrupt": interrupt, "end": end, "data": data, "httpd": httpd, "fetch": fetch, "escaping": escaping,
 		},
 	})
 }
 
 // local adds what keeps a verb on this machine.
 func local(args []string) []string {
-	if len(args) > 0 && slices.Contains([]string{"get", "share", "seed"}, args[0]) && !slices.Contains(args, "--listen") {
+	if len(args) > 0 && slices.Contains([]string{"get", "play", "share", "seed"}, args[0]) && !slices.Contains(args, "--listen") {
 		return append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0")
 	}
 	return args
@@ -224,6 +241,17 @@ func httpd(ts *testscript.TestScript, neg bool, args []string) {
 	s := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs("."))))
 	ts.Defer(s.Close)
 	ts.Setenv("URL", s.URL)
+}
+
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 2, "fetch URL FILE")
+	resp, err := http.Get(args[0])
+	ts.Check(err)
+	defer resp.Body.Close()
+	f, err := os.Create(ts.MkAbs(args[1]))
+	ts.Check(err)
+	_, err = io.Copy(f, resp.Body)
+	ts.Check(errors.Join(err, f.Close()))
 }
 
 func escaping(ts *testscript.TestScript, neg bool, args []string) {

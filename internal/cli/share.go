@@ -20,6 +20,7 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/link"
 	"shoal/internal/netx"
 )
 
@@ -72,7 +73,7 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 			return err
 		}
 	}
-	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: onDisk(t.Info, abs)}
+	spec := session.Spec{Torrent: t, Root: filepath.Dir(abs), ReadOnly: true, Complete: true, Paths: t.Info.OnDisk(filepath.Base(abs))}
 	n, err := f.network()
 	if err != nil {
 		return usage(err)
@@ -88,19 +89,6 @@ func (a *app) runShare(ctx context.Context, f *networkFlags, cf *createFlags, pa
 			publisher.Go(func() { a.publish(publishing, s, key, t.Info.Hash) })
 		}
 	})
-}
-
-// onDisk returns the paths of files that lie under other names than the torrent has made safe, as when --name gave another.
-func onDisk(info *metainfo.Info, path string) map[int]string {
-	paths := map[int]string{}
-	for i := range info.Layout.Files {
-		w := info.Written(i)
-		real := filepath.ToSlash(filepath.Join(append([]string{filepath.Base(path)}, w[1:]...)...))
-		if real != info.Layout.Files[i].Path {
-			paths[i] = real
-		}
-	}
-	return paths
 }
 
 // link prints how others get what is shared.
@@ -165,11 +153,11 @@ func (a *app) runSeed(ctx context.Context, f *networkFlags, text, dir string, re
 	if err != nil {
 		return err
 	}
-	spec := l.spec()
+	spec := l.Spec()
 	spec.Root, spec.ReadOnly, spec.ShareOnly, spec.Recheck = dir, true, true, recheck
 	var more []string
-	if l.magnet != nil {
-		more = l.magnet.Peers
+	if l.Magnet != nil {
+		more = l.Magnet.Peers
 	}
 	if spec.Peers, err = f.addresses(ctx, a, n, more); err != nil {
 		return err
@@ -195,10 +183,10 @@ func (a *app) offer(ctx context.Context, f *networkFlags, n netx.Network, spec s
 	return errors.Join(err, closeSession(s))
 }
 
-func linkOf(spec *session.Spec) *link {
-	l := &link{torrent: spec.Torrent}
-	if l.torrent == nil {
-		l.magnet = magnetOfHash(spec.InfoHash)
+func linkOf(spec *session.Spec) *link.Link {
+	l := &link.Link{Torrent: spec.Torrent}
+	if l.Torrent == nil {
+		l.Magnet = magnetOfHash(spec.InfoHash)
 	}
 	return l
 }
@@ -237,7 +225,7 @@ func (a *app) settled(it *item, s *session.Session) error {
 	info := it.t.Info()
 	switch {
 	case st.Phase == torrent.Failed:
-		return fmt.Errorf("%s: %w", it.link.name(), st.Problem)
+		return fmt.Errorf("%s: %w", nameOf(it.link), st.Problem)
 	case st.Swarm.Have == 0:
 		return withCode(exitUnsound, fmt.Errorf("%s: nothing sound was found; name the folder that holds it with --dir", printable(info.Name)))
 	case st.Swarm.Have < st.Swarm.Pieces:

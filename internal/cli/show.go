@@ -53,10 +53,10 @@ func (a *app) runShow(ctx context.Context, text string) error {
 		return err
 	}
 	var s showJSON
-	if l.torrent != nil {
-		s = showTorrent(l.torrent)
+	if l.Torrent != nil {
+		s = showTorrent(l.Torrent)
 	} else {
-		s = showMagnet(l.magnet)
+		s = showMagnet(l.Magnet)
 	}
 	if a.json {
 		a.emit(s)

@@ -3,8 +3,9 @@ package cli
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
+
+	"shoal/internal/config"
 )
 
 // size formats bytes in binary units, as files are measured.
@@ -70,22 +71,10 @@ func (b *bytesFlag) String() string {
 func (b *bytesFlag) Type() string { return "BYTES" }
 
 func (b *bytesFlag) Set(s string) error {
-	n, err := parseBytes(s)
+	n, err := config.ParseBytes(s)
+	if err != nil {
+		return fmt.Errorf("%q is %w", s, err)
+	}
 	*b = bytesFlag(n)
-	return err
-}
-
-func parseBytes(s string) (int64, error) {
-	number := strings.TrimRight(s, "kKMGTiBb/s")
-	unit := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(s[len(number):], "/s"), "B"), "b")
-	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || f < 0 {
-		return 0, fmt.Errorf("%q is not a size such as 500k, 16MiB or 2G", s)
-	}
-	mult := map[string]float64{"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 1 << 10, "ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
-	m, ok := mult[unit]
-	if !ok || f*m > 1<<62 {
-		return 0, fmt.Errorf("%q is not a size such as 500k, 16MiB or 2G", s)
-	}
-	return int64(f * m), nil
+	return nil
 }

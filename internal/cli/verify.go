@@ -34,21 +34,21 @@ func (a *app) runVerify(ctx context.Context, text, dir string) error {
 	if err != nil {
 		return err
 	}
-	if l.torrent == nil {
+	if l.Torrent == nil {
 		return usage(fmt.Errorf("%s: a .torrent is needed to verify against; get one with: shoal get --list", text))
 	}
-	hashes, err := metainfo.NewHashes(l.torrent.Info, l.torrent.PieceLayers)
+	hashes, err := metainfo.NewHashes(l.Torrent.Info, l.Torrent.PieceLayers)
 	if err != nil {
 		return err
 	}
-	if n := len(hashes.MissingLayers()); n > 0 && !l.torrent.Info.HasV1 {
+	if n := len(hashes.MissingLayers()); n > 0 && !l.Torrent.Info.HasV1 {
 		return fmt.Errorf("%s: the piece hashes of %s are missing (piece layers, BEP 52)", text, files(n))
 	}
-	sound, err := a.recheck(ctx, l.torrent.Info, hashes, dir)
+	sound, err := a.recheck(ctx, l.Torrent.Info, hashes, dir)
 	if err != nil {
 		return err
 	}
-	return a.verdict(l.torrent.Info, sound, dir)
+	return a.verdict(l.Torrent.Info, sound, dir)
 }
 
 // recheck hashes everything below dir.

@@ -17,6 +17,14 @@ type Conn struct {
 	left    net.Buffers // of WriteVector
 }
 
+func (c *Conn) encrypted() {}
+
+// Encrypted reports whether a connection is encrypted with RC4.
+func Encrypted(c net.Conn) bool {
+	_, ok := c.(interface{ encrypted() })
+	return ok
+}
+
 // waiter is a connection on which a goroutine can wait with little stack.
 type waiter interface{ Wait() }
 

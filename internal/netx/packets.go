@@ -98,13 +98,13 @@ func (h *Host) listenPacket(ctx context.Context, listen net.ListenConfig, networ
 		return c, nil
 	}
 	// A burst that finds no room is lost, so there should be some; the system may give less.
-	_ = u.SetReadBuffer(socketBuffer)
-	_ = u.SetWriteBuffer(socketBuffer)
+	_ = u.SetReadBuffer(SocketBuffer)
+	_ = u.SetWriteBuffer(SocketBuffer)
 	return batches(u), nil
 }
 
-// socketBuffer is how many bytes the system is asked to queue for a packet socket, in each direction.
-const socketBuffer = 4 << 20
+// SocketBuffer is how many bytes the system is asked to queue for a packet socket, in each direction.
+const SocketBuffer = 4 << 20
 
 // single reads and writes one datagram at a time.
 type single struct{ net.PacketConn }

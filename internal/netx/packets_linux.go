@@ -84,8 +84,8 @@ func batches(u *net.UDPConn) net.PacketConn {
 		_, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 		c.segment.Store(err == nil)
 		// A process that may ignores the system's limits; others have what they were given.
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer)
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketBuffer)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, SocketBuffer)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, SocketBuffer)
 		_ = c.discover(int(fd), unix.IP_PMTUDISC_DONT) // else long datagrams are lost on short paths
 	}); err != nil {
 		return u

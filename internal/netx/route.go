@@ -247,3 +247,9 @@ func (r Route) over(under Network) (Network, error) {
 	}
 	return nil, fmt.Errorf("route %s: it is no proxy", r)
 }
+
+// Binding tells how the route holds its sockets: all are bound to an interface, have a local address, or lead to a proxy at HOST:PORT,
+// which may be reached through an interface. What is not so is empty.
+func (r Route) Binding() (device string, local netip.Addr, proxy string) {
+	return r.device, r.bind, r.addr
+}

@@ -32,6 +32,10 @@ func (osDisk) open(root string, create bool) (folder, error) {
 
 func (osDisk) bootID() string { return bootID() }
 
+// Free returns the bytes free for us on the filesystem that a folder is on, or will be on when it is made, and the filesystem's name (its mount
+// point).
+func Free(dir string) (free int64, mount string, err error) { return osDisk{}.room(dir) }
+
 func (osDisk) room(root string) (int64, string, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {

@@ -60,7 +60,7 @@ type written struct {
 // Open opens content. It makes the wanted files that have no bytes; the others are made when they are written.
 func (s *store) Open(spec Spec) (Handle, error) {
 	l := spec.Layout
-	if err := checkSpec(&spec); err != nil {
+	if err := spec.Check(); err != nil {
 		return nil, err
 	}
 	root, err := filepath.Abs(spec.Root)
@@ -100,7 +100,8 @@ func (s *store) Open(spec Spec) (Handle, error) {
 	return h, nil
 }
 
-func checkSpec(spec *Spec) error {
+// Check reports what is wrong with a spec whatever the store, if anything.
+func (spec *Spec) Check() error {
 	l := spec.Layout
 	if err := l.Valid(); err != nil {
 		return err

@@ -16,6 +16,7 @@ var (
 	ErrReadOnly = errors.New("content is open read-only")
 	ErrClosed   = errors.New("storage is closed")
 	ErrMissing  = errors.New("file is missing or too short")
+	ErrEvicted  = errors.New("the piece was given up to make room")
 )
 
 // Sum hashes one piece, or two side by side, which takes a core little longer than one: Reset, then the bytes [0, Layout.DataLen) in
@@ -37,6 +38,7 @@ type Result struct {
 	Piece   int
 	Good    bool     // hashed right and, after Verify, written
 	Recheck bool     // the answer to Recheck, not to Verify
+	Evicted bool     // the answer to nothing: a piece that was sound was given up to make room, and is Good no more
 	Err     error    // the disk failed; Good is false and the piece's cached blocks are gone
 	Digests []Digest // one a block, if Verify found the piece bad or was asked for them
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -55,6 +56,20 @@ func (i *Info) Written(file int) []string {
 		return w
 	}
 	return strings.Split(i.Layout.Files[file].Path, "/")
+}
+
+// OnDisk returns the paths of files that lie under other names than the torrent has made safe, as when it was given another name: by file,
+// below the folder that holds the content, which is called name there.
+func (i *Info) OnDisk(name string) map[int]string {
+	paths := map[int]string{}
+	for k := range i.Layout.Files {
+		w := i.Written(k)
+		real := path.Join(append([]string{name}, w[1:]...)...)
+		if real != i.Layout.Files[k].Path {
+			paths[k] = real
+		}
+	}
+	return paths
 }
 
 // ParseInfo reads an info dictionary, from a .torrent file or from peers (BEP 9). It keeps raw, which must not change.

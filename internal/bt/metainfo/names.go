@@ -13,6 +13,9 @@ import (
 // maxComponent is the most bytes in a file's or folder's name that every common filesystem stores.
 const maxComponent = 255
 
+// SafeName makes a name that comes from elsewhere that of one file or folder, safe on every system, as the names in torrents are.
+func SafeName(raw string) string { return safeComponent(raw) }
+
 // safeComponent returns the name under which one component of a path is kept: one that means a plain file or folder,
 // and nothing else, on Linux, macOS and Windows. It is never empty.
 func safeComponent(raw string) string {

@@ -10,6 +10,7 @@ import (
 
 	"shoal/internal/block"
 	"shoal/internal/bt/wire"
+	"shoal/internal/storage"
 )
 
 var errLoopGone = errors.New("the torrent was stopped")
@@ -187,7 +188,9 @@ func (w *writer) send(out, payload []byte) error {
 	off := content.Layout.PieceOffset(int(first.piece)) + int64(first.begin)
 	there := min(max(content.Layout.Size-off, 0), int64(len(payload)))
 	clear(payload[there:])
-	if err := content.ReadAt(payload[:there], min(off, content.Layout.Size)); err != nil {
+	if err := content.ReadAt(payload[:there], min(off, content.Layout.Size)); errors.Is(err, storage.ErrEvicted) {
+		return w.refuse(out)
+	} else if err != nil {
 		return fmt.Errorf("reading piece %d: %w", first.piece, err)
 	}
 	w.vec = w.vec[:0]
@@ -206,6 +209,18 @@ func (w *writer) send(out, payload []byte) error {
 	clear(w.vec)
 	w.up.Add(int64(len(payload)))
 	w.adapt(time.Since(began))
+	return err
+}
+
+// refuse sends messages and rejects the requests whose turn it is (BEP 6), for the piece was there when they came and is not any more. Without
+// BEP 6 the peer has been told by BEP 54, or asks another in time.
+func (w *writer) refuse(out []byte) error {
+	if w.cfg.Fast {
+		for _, u := range w.serving {
+			out = wire.AppendReject(out, u.piece, u.begin, u.length)
+		}
+	}
+	_, err := w.cfg.Conn.Write(out)
 	return err
 }
 

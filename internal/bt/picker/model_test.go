@@ -87,11 +87,7 @@ func (m *model) step() {
 	case 15:
 		m.priorities()
 	case 16:
-		if i := m.piece(); m.next()%2 == 0 {
-			m.p.SetDeadline(i, int64(m.next()))
-		} else {
-			m.p.ClearDeadline(i)
-		}
+		m.demand()
 	case 17:
 		m.p.SetSequential(m.next()%2 == 0)
 	case 18:
@@ -123,6 +119,10 @@ func (m *model) pick(peer ident.Peer) {
 			m.t.Fatalf("peer %d compared with itself", peer)
 		}
 		return flags&4 != 0
+	}
+	if flags&8 != 0 {
+		v.Unfit = func(d Deadline, picked int) bool { return (int(d.At)+picked)%3 == 0 }
+		v.Rescue = func(other ident.Peer, b Block, _ Deadline, _ int) bool { return v.Slower(other, b) }
 	}
 	n := m.next() % 12
 	got := m.p.Pick(v, n, nil)
@@ -223,8 +223,40 @@ func (m *model) change(peer ident.Peer, piece int) {
 	}
 }
 
+// demand has readers want other pieces soon, or none.
+func (m *model) demand() {
+	var deadlines []Deadline
+	var soon []int32
+	for range m.next() % 4 {
+		deadlines = append(deadlines, Deadline{int32(m.piece()), int64(m.next())})
+		soon = append(soon, int32(m.piece()))
+	}
+	m.p.SetDemand(deadlines, soon)
+	for _, piece := range m.p.Strays() {
+		if m.next()%2 == 0 {
+			continue
+		}
+		for _, asked := range m.asked {
+			for b := range asked {
+				if b.Piece == piece {
+					delete(asked, b)
+				}
+			}
+		}
+		m.p.Abandon(piece)
+	}
+	for _, d := range deadlines {
+		if !m.p.Demanded(d.Piece) || !m.p.Have(int(d.Piece)) && !m.p.Wants(int(d.Piece)) {
+			m.t.Fatalf("piece %d has a deadline and is not wanted", d.Piece)
+		}
+	}
+}
+
 func (m *model) priorities() {
 	prio := slices.Clone(m.p.prio)
+	for i, base := range m.p.raised {
+		prio[i] = base
+	}
 	for range m.next() % 6 {
 		prio[m.piece()] = Priority(m.next() % 4)
 	}
@@ -373,6 +405,7 @@ func (m *model) finish() {
 		prio[i] = Normal
 	}
 	m.p.SetPriorities(prio)
+	m.p.SetDemand(nil, nil)
 	for peer := range modelPeers {
 		m.leave(ident.Peer(peer + 1))
 	}

@@ -1,6 +1,8 @@
 package picker
 
 import (
+	"slices"
+
 	"shoal/internal/ident"
 )
 
@@ -18,23 +20,26 @@ type View struct {
 	// Slower reports whether another peer will bring a block so much later that asking this one too is worth it; then this one
 	// is asked. Endgame only.
 	Slower func(other ident.Peer, b Block) bool
+	Fitness
 	// Only restricts the choice (allowed-fast pieces while choked, BEP 6); nil: all.
 	Only func(piece int) bool
 }
 
-func (v *View) has(piece int32) bool {
-	return (v.Has == nil || v.Has(int(piece))) && (v.Only == nil || v.Only(int(piece)))
+// may reports whether a piece may be asked of the peer that is picked for.
+func (p *Picker) may(v *View, piece int32) bool {
+	return (v.Has == nil || v.Has(int(piece))) && (v.Only == nil || v.Only(int(piece))) && !slices.Contains(p.avoid, piece)
 }
 
 // Pick appends up to n blocks to ask of a peer to out, and marks them as asked.
 func (p *Picker) Pick(v *View, n int, out []Block) []Block {
 	want := len(out) + n
 	full := func() bool { return len(out) >= want }
-	for _, d := range p.deadlines {
-		if full() {
-			return out
-		}
-		out = p.pickPiece(v, d.piece, want, out)
+	p.avoid = p.avoid[:0]
+	for picked, i := len(out), 0; i < len(p.deadlines) && !full(); i++ {
+		out = p.pickDeadline(v, p.deadlines[i], picked, want, out)
+	}
+	if full() {
+		return out
 	}
 	// Pieces that the peer began come first: they end soonest and one sender makes a bad piece easy to trace.
 	if int(v.Peer) < len(p.owned) {
@@ -85,7 +90,7 @@ func (p *Picker) pickPartials(v *View, want int, out []Block) []Block {
 }
 
 func (p *Picker) pickPartial(v *View, q *partial, want int, out []Block) []Block {
-	if len(out) < want && q.free > 0 && v.has(q.piece) && p.prio[q.piece] != Skip {
+	if len(out) < want && q.free > 0 && p.may(v, q.piece) && p.prio[q.piece] != Skip {
 		out = p.ask(q, v.Peer, want, out)
 	}
 	return out
@@ -111,7 +116,7 @@ func (p *Picker) ask(q *partial, peer ident.Peer, want int, out []Block) []Block
 }
 
 func (p *Picker) pickPiece(v *View, piece int32, want int, out []Block) []Block {
-	if !v.has(piece) || !p.Wants(int(piece)) {
+	if !p.may(v, piece) || !p.Wants(int(piece)) {
 		return out
 	}
 	q := p.at[piece]
@@ -124,7 +129,7 @@ func (p *Picker) pickPiece(v *View, piece int32, want int, out []Block) []Block 
 func (p *Picker) pickRarest(v *View, want int, out []Block) []Block {
 	for i := 0; i < len(p.order) && len(out) < want; {
 		piece := p.order[i]
-		if !v.has(piece) {
+		if !p.may(v, piece) {
 			i++
 			continue
 		}
@@ -140,9 +145,9 @@ func (p *Picker) pickInOrder(v *View, want int, out []Block) []Block {
 	for p.first < len(p.prio) && (p.prio[p.first] == Skip || p.have.Has(p.first)) {
 		p.first++
 	}
-	for _, level := range [...]Priority{High, Normal, Low} {
+	for _, level := range [...]Priority{urgent, High, Normal, Low} {
 		for i := p.first; i < len(p.prio) && len(out) < want; i++ {
-			if p.prio[i] == level && p.pos[i] >= 0 && v.has(int32(i)) {
+			if p.prio[i] == level && p.pos[i] >= 0 && p.may(v, int32(i)) {
 				out = p.ask(p.begin(int32(i), v.Peer), v.Peer, want, out)
 			}
 		}
@@ -154,7 +159,7 @@ func (p *Picker) pickInOrder(v *View, want int, out []Block) []Block {
 // peers answer in order. A block is never asked of more than two, so the endgame costs at most one extra copy.
 func (p *Picker) pickAgain(v *View, want int, out []Block) []Block {
 	for _, q := range p.partials {
-		if q.only || q.hashing || !v.has(q.piece) || p.prio[q.piece] == Skip {
+		if q.only || q.hashing || !p.may(v, q.piece) || p.prio[q.piece] == Skip {
 			continue
 		}
 		for i := len(q.slots) - 1; i >= 0 && len(out) < want; i-- {

@@ -21,6 +21,7 @@ const (
 	Low
 	Normal
 	High
+	urgent // of what readers want soon; see SetDemand
 )
 
 // Block names one block of a piece by its index: it begins at Index × block.Size.
@@ -47,20 +48,17 @@ type Picker struct {
 
 	partials  []*partial // under way, in the order begun
 	at        map[int32]*partial
-	owned     [][]*partial // by owner: what is under way; of nobody at 0
-	spare     []*partial   // for reuse
-	deadlines []deadline   // ascending
-	missing   int          // pieces wanted, not had
-	missBytes int64        // of data in them
+	owned     [][]*partial       // by owner: what is under way; of nobody at 0
+	spare     []*partial         // for reuse
+	deadlines []Deadline         // ascending
+	raised    map[int32]Priority // what readers want soon, and its priority apart from that; see SetDemand
+	avoid     []int32            // deadline pieces that the peer picked for leaves to quicker ones
+	missing   int                // pieces wanted, not had
+	missBytes int64              // of data in them
 
 	sequential bool
 	first      int // no missing wanted piece lies before it
 	rng        *rand.Rand
-}
-
-type deadline struct {
-	piece int32
-	at    int64
 }
 
 // New returns a picker for content of which have is there already. Everything else is wanted with priority Normal.
@@ -82,7 +80,7 @@ func New(lay *layout.Layout, have bitfield.Set, seed uint64) *Picker {
 
 // bucket orders pieces: priority first, then availability.
 func (p *Picker) bucket(piece int32) int {
-	return int(High-p.prio[piece])*(maxRank+1) + min(int(p.away[piece]), maxRank)
+	return int(urgent-p.prio[piece])*(maxRank+1) + min(int(p.away[piece]), maxRank)
 }
 
 // rebuild makes order, end and the counts of what is missing anew, shuffled.
@@ -122,7 +120,7 @@ func (p *Picker) needOrder() {
 	if p.pos != nil {
 		return
 	}
-	p.pos, p.end = make([]int32, len(p.prio)), make([]int32, int(High)*(maxRank+1))
+	p.pos, p.end = make([]int32, len(p.prio)), make([]int32, int(urgent)*(maxRank+1))
 	for i := range p.pos {
 		p.pos[i] = -1
 	}
@@ -240,40 +238,17 @@ func (p *Picker) Wants(piece int) bool { return p.prio[piece] != Skip && !p.have
 func (p *Picker) Missing() (pieces int, bytes int64) { return p.missing, p.missBytes }
 
 // SetPriorities changes how much each piece is wanted. Work on pieces that are no longer wanted goes on only for
-// blocks already asked for.
+// blocks already asked for. What readers want soon stays wanted.
 func (p *Picker) SetPriorities(prio []Priority) {
 	copy(p.prio, prio)
-	p.deadlines = slices.DeleteFunc(p.deadlines, func(d deadline) bool { return p.prio[d.piece] == Skip })
+	for piece := range p.raised {
+		p.raised[piece], p.prio[piece] = prio[piece], urgent
+	}
 	p.rebuild()
 }
 
 // SetSequential makes pieces be asked for in order instead of rarest first.
 func (p *Picker) SetSequential(on bool) { p.sequential = on }
-
-// SetDeadline asks for a piece before all without a deadline, and before those with a later one. The unit of at is
-// the caller's; the piece becomes wanted if it was not.
-func (p *Picker) SetDeadline(piece int, at int64) {
-	p.ClearDeadline(piece)
-	if p.have.Has(piece) {
-		return
-	}
-	if p.prio[piece] == Skip {
-		p.prio[piece] = Normal
-		p.rebuild()
-	}
-	i, _ := slices.BinarySearchFunc(p.deadlines, at, func(d deadline, t int64) int {
-		if d.at <= t {
-			return -1
-		}
-		return 1
-	})
-	p.deadlines = slices.Insert(p.deadlines, i, deadline{int32(piece), at})
-}
-
-// ClearDeadline takes the deadline of a piece back.
-func (p *Picker) ClearDeadline(piece int) {
-	p.deadlines = slices.DeleteFunc(p.deadlines, func(d deadline) bool { return d.piece == int32(piece) })
-}
 
 // gained records that a piece is there.
 func (p *Picker) gained(piece int32) {
@@ -286,7 +261,7 @@ func (p *Picker) gained(piece int32) {
 	}
 	p.take(piece)
 	p.have.Add(int(piece))
-	p.ClearDeadline(int(piece))
+	p.deadlines = slices.DeleteFunc(p.deadlines, func(d Deadline) bool { return d.Piece == piece })
 }
 
 // Gained records a piece that was found on disk.

@@ -72,20 +72,29 @@ func TestOrder(t *testing.T) {
 		}, View{}, []int{2, 1, 3, 0}},
 		{"deadlines first", func(p *Picker) {
 			p.SetSequential(true)
-			p.SetDeadline(3, 20)
-			p.SetDeadline(2, 30)
-			p.SetDeadline(1, 40)
-			p.SetDeadline(2, 10) // moved
-			p.ClearDeadline(1)
+			p.SetDemand([]Deadline{{3, 20}, {2, 30}, {1, 40}}, nil)
+			p.SetDemand([]Deadline{{3, 20}, {2, 10}}, nil)
 		}, View{}, []int{2, 3, 0, 1}},
+		{"what is wanted soon next", func(p *Picker) {
+			p.SetSequential(true)
+			p.SetDemand([]Deadline{{3, 20}}, []int32{2, 3})
+		}, View{}, []int{3, 2, 0, 1}},
+		{"what was demanded has its priority again", func(p *Picker) {
+			p.SetPriorities([]Priority{Skip, High, Low, Normal})
+			p.SetDemand([]Deadline{{0, 1}}, []int32{2})
+			p.SetDemand(nil, nil)
+		}, View{}, []int{1, 3, 2}},
+		{"one who would be late leaves it to others", func(p *Picker) {
+			p.SetDemand([]Deadline{{3, 20}, {2, 30}}, nil)
+		}, View{Fitness: Fitness{Unfit: func(d Deadline, _ int) bool { return d.At < 30 }}, Only: func(i int) bool { return i > 1 }}, []int{2}},
 		{"a deadline makes wanted", func(p *Picker) {
 			p.SetPriorities([]Priority{Skip, Skip, Skip, High})
-			p.SetDeadline(1, 1)
+			p.SetDemand([]Deadline{{1, 1}}, nil)
 		}, View{}, []int{1, 3}},
-		{"no deadline for what is not wanted", func(p *Picker) {
-			p.SetDeadline(1, 1)
+		{"and keeps it wanted", func(p *Picker) {
+			p.SetDemand([]Deadline{{1, 1}}, nil)
 			p.SetPriorities([]Priority{Skip, Skip, High, Skip})
-		}, View{}, []int{2}},
+		}, View{}, []int{1, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := fresh(4, 2)

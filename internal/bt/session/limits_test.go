@@ -243,11 +243,15 @@ func TestSequentialAndDeadlines(t *testing.T) {
 				seed, l := w.node(fast), w.node(fast)
 				tor := l.add(session.Spec{Torrent: c.torrent, Sequential: test.sequential, Down: 100_000})
 				<-tor.Settled()
-				for i, p := range test.deadlines {
-					if err := tor.SetDeadline(p, time.Duration(i+1)*time.Second); err != nil {
-						t.Fatal(err)
-					}
+				d, err := tor.Demand(0)
+				if err != nil {
+					t.Fatal(err)
 				}
+				var due []torrent.Due
+				for i, p := range test.deadlines {
+					due = append(due, torrent.Due{Piece: p, In: time.Duration(i+1) * time.Second})
+				}
+				d.Set(due, 0, 0)
 				seed.seed(c, session.Spec{NoSuper: true, Peers: addrs(l)})
 				early := wire.AllowedFastSet(c.torrent.Info.Hash.Key(), l.host.Addr(), 64, 10)
 				got := slices.DeleteFunc(order(w, tor, 64), func(p int) bool { // which it may fetch while it is choked

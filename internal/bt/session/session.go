@@ -90,9 +90,12 @@ type Session struct {
 	lsd    *lsd.Service    // nil: it is off
 	ports  *portmap.Mapper // nil: it is off
 	greets chan struct{}   // a slot for each incoming handshake
+	came   incoming        // connections
 	ctx    context.Context
 	end    context.CancelFunc
 	wg     sync.WaitGroup
+
+	leaving sync.WaitGroup // torrents that are being removed
 
 	mu       sync.Mutex
 	torrents map[key]*entry // by every swarm name
@@ -105,6 +108,7 @@ type entry struct {
 	t     *torrent.Torrent
 	way   *way
 	apart bool // it is not to be found at our port
+	gone  bool // it was removed
 	hash  ident.InfoHash
 	names []ident.V1
 }
@@ -267,6 +271,11 @@ func (s *Session) Addr() net.Addr {
 	return nil
 }
 
+// Resolve returns the addresses of a host, as the session's network finds them.
+func (s *Session) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return s.cfg.Network.Resolve(ctx, host)
+}
+
 // SetRates changes the limits of all torrents together, in bytes/s; 0 is no limit.
 func (s *Session) SetRates(down, up int64) {
 	s.down.SetRate(down)
@@ -292,6 +301,7 @@ func (s *Session) accept(ln net.Listener) {
 			c.Close()
 			continue
 		}
+		s.came.note(road.AddrOf(c.RemoteAddr()))
 		select {
 		case s.greets <- struct{}{}:
 			s.wg.Go(func() {
@@ -343,8 +353,8 @@ func (s *Session) nameOf(k [sha1.Size]byte) (ident.V1, bool) {
 func (s *Session) connections() int { return int(s.shared.Connections.Load()) }
 
 // limiter returns the limit of a torrent below that of the session.
-func limiter(bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
-	if bytesPerSecond == 0 {
+func limiter(spec Spec, bytesPerSecond int64, all *rate.Limiter) *rate.Limiter {
+	if bytesPerSecond == 0 && !spec.Adjustable {
 		return all
 	}
 	return rate.New(bytesPerSecond, all)
@@ -356,8 +366,8 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{way: r, apart: spec.Network != nil, hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
-	cfg.Down, cfg.Up = limiter(spec.Down, s.down), limiter(spec.Up, s.up)
+	e := &entry{way: r, apart: spec.apart(), hash: cfg.InfoHash, names: cfg.InfoHash.Swarms()}
+	cfg.Down, cfg.Up = limiter(spec, spec.Down, s.down), limiter(spec, spec.Up, s.up)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -385,6 +395,9 @@ func (s *Session) Add(spec Spec) (*torrent.Torrent, error) {
 func (s *Session) name(e *entry, h ident.InfoHash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.gone {
+		return
+	}
 	e.hash = h
 	for _, n := range h.Swarms() {
 		if s.torrents[keyOf(n)] == nil {
@@ -396,18 +409,32 @@ func (s *Session) name(e *entry, h ident.InfoHash) {
 
 // Remove stops a torrent and forgets it; its files stay. It waits for the goodbye to trackers until ctx is done.
 func (s *Session) Remove(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	defer s.leaving.Done()
+	return t.Close(ctx)
+}
+
+// Erase stops a torrent, forgets it and deletes its files, unless it was added read-only. It waits for that until ctx is done.
+func (s *Session) Erase(ctx context.Context, t *torrent.Torrent) error {
+	s.takeOut(t)
+	defer s.leaving.Done()
+	return t.Erase(ctx)
+}
+
+func (s *Session) takeOut(t *torrent.Torrent) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving.Add(1)
 	for i, e := range s.all {
 		if e.t == t {
 			for _, n := range e.names {
 				delete(s.torrents, keyOf(n))
 			}
 			s.all = append(s.all[:i:i], s.all[i+1:]...)
-			break
+			e.gone = true
+			return
 		}
 	}
-	s.mu.Unlock()
-	return t.Close(ctx)
 }
 
 // Torrents returns every torrent in the order added.
@@ -441,6 +468,7 @@ func (s *Session) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.leaving.Wait()
 	s.end()
 	sockets := errors.Join(s.closeLocal(), s.closeDatagrams())
 	s.wg.Wait()
@@ -470,7 +498,7 @@ func (s *Session) statePath(h ident.V1, suffix string) string {
 func (s *Session) swarmConfig(spec *Spec, id ident.PeerID) swarm.Config {
 	return swarm.Config{
 		ID: id, MaxPeers: orDefault(spec.MaxPeers, min(200, s.cfg.MaxPeers)), MaxDials: min(16, s.cfg.MaxDials), Slots: spec.Slots,
-		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly,
+		Seed: newSeed(), Private: spec.private(), NoSuper: spec.NoSuper, ShareOnly: spec.ShareOnly, Transient: spec.Transient,
 		NoPunch: s.cfg.Anonymous || s.main.UTP == nil || spec.Network != nil,
 	}
 }

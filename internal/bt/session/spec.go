@@ -40,6 +40,9 @@ type Spec struct {
 	ShareOnly   bool           // ask for nothing, only serve
 	Paths       map[int]string // by file: its path below Root, where content lies under other names than the safe ones
 	Sequential  bool
+	Offline     bool // no peers: to check, move or remove what is on disk
+	Adjustable  bool // its limits and trackers may be changed later
+	Transient   bool // the store gives pieces up to make room (storage.Cache): nothing is wanted but what is read
 
 	Network     netx.Network // its own way out, over TCP alone: nobody reaches it at the session's port; nil: that of the session
 	NoTrackers  bool         // ask no tracker
@@ -50,6 +53,9 @@ type Spec struct {
 	NoSuper     bool         // do not super-seed while we are the only seed
 }
 
+// apart reports whether the torrent is not to be found at the session's port.
+func (spec *Spec) apart() bool { return spec.Network != nil || spec.Offline }
+
 func (spec *Spec) private() bool { return spec.Torrent != nil && spec.Torrent.Info.Private }
 
 // configure turns a Spec into what a torrent needs. A magnet link whose metadata was fetched before finds it in the state folder.
@@ -58,7 +64,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, *way, error) {
 		return nil, nil, errors.New("session: neither torrent nor infohash given")
 	}
 	if spec.Torrent == nil {
-		spec.Torrent = s.recall(spec.InfoHash)
+		spec.Torrent = s.Recall(spec.InfoHash)
 	}
 	hash := spec.InfoHash
 	cfg := &torrent.Config{
@@ -84,7 +90,7 @@ func (s *Session) configure(spec *Spec) (*torrent.Config, *way, error) {
 	cfg.PeerID = s.newID()
 	cfg.Swarm = s.swarmConfig(spec, cfg.PeerID)
 	w := s.wayOf(spec, hash)
-	cfg.Dial, cfg.Client, cfg.Apart = w.Dial, w.client, spec.Network != nil
+	cfg.Dial, cfg.Client, cfg.Apart = w.Dial, w.client, spec.apart()
 	s.addFinders(cfg, spec, w, tiers)
 	return cfg, w, nil
 }
@@ -121,8 +127,12 @@ func (s *Session) wayOf(spec *Spec, h ident.InfoHash) *way {
 
 // addFinders gives a torrent its ways of finding peers.
 func (s *Session) addFinders(cfg *torrent.Config, spec *Spec, w *way, tiers [][]string) {
+	if spec.Offline {
+		cfg.WebSeeds, cfg.HTTPSeeds, cfg.Peers = nil, nil, nil
+		return
+	}
 	exchange := !spec.NoTrackers && !s.cfg.Anonymous && !s.cfg.Isolated
-	if !spec.NoTrackers && (len(tiers) > 0 || exchange) {
+	if !spec.NoTrackers && (len(tiers) > 0 || exchange || spec.Adjustable) {
 		a := tracker.New(w.asks, tiers, tracker.Options{AllTrackers: spec.AllTrackers, AllTiers: spec.AllTrackers})
 		cfg.Finders = append(cfg.Finders, a)
 		if exchange {
@@ -148,7 +158,7 @@ func (s *Session) learned(spec *Spec, tiers [][]string) func(torrent.Learned) {
 			if t == nil {
 				t = &metainfo.Torrent{Info: l.Info, Announce: tiers, WebSeeds: spec.WebSeeds, PieceLayers: l.Hashes.PieceLayers()}
 			}
-			s.remember(t)
+			_ = s.Remember(t) // a failure costs only that
 		}
 		if spec.Learned != nil {
 			spec.Learned(l.Info, l.Hashes)
@@ -156,33 +166,54 @@ func (s *Session) learned(spec *Spec, tiers [][]string) func(torrent.Learned) {
 	}
 }
 
-// remember saves a torrent under each of its names, so that a magnet link of any form finds it. A failure costs only that.
-func (s *Session) remember(t *metainfo.Torrent) {
+// Remember saves a torrent in the state folder under each of its names, so that Recall, and a magnet link of any form, finds it.
+func (s *Session) Remember(t *metainfo.Torrent) error {
+	if s.cfg.State == "" {
+		return nil
+	}
 	if err := os.MkdirAll(s.cfg.State, 0o700); err != nil {
-		return
+		return err
 	}
 	b := t.Encode()
+	var errs []error
 	for _, name := range t.Info.Hash.Swarms() {
-		path := s.statePath(name, ".torrent")
-		if old, err := readBounded(path); err == nil && bytes.Equal(old, b) {
-			continue
-		}
-		tmp, err := os.CreateTemp(s.cfg.State, filepath.Base(path)+".*")
-		if err != nil {
-			return
-		}
-		_, err = tmp.Write(b)
-		if err = errors.Join(err, tmp.Close()); err == nil {
-			err = os.Rename(tmp.Name(), path)
-		}
-		if err != nil {
-			os.Remove(tmp.Name())
-		}
+		errs = append(errs, replace(s.statePath(name, ".torrent"), b))
 	}
+	return errors.Join(errs...)
 }
 
-// recall returns a remembered torrent, or nil. What is not sound, or does not match the whole name, is as good as absent.
-func (s *Session) recall(h ident.InfoHash) *metainfo.Torrent {
+// replace makes a file hold b, in one step.
+func replace(path string, b []byte) error {
+	if old, err := readBounded(path); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// Forget removes from the state folder what Remember saved, and the resume journal.
+func (s *Session) Forget(h ident.InfoHash) {
+	if s.cfg.State == "" {
+		return
+	}
+	for _, name := range h.Swarms() {
+		os.Remove(s.statePath(name, ".torrent"))
+	}
+	os.Remove(s.statePath(h.Key(), ".journal"))
+}
+
+// Recall returns a remembered torrent, or nil. What is not sound, or does not match the whole name, is as good as absent.
+func (s *Session) Recall(h ident.InfoHash) *metainfo.Torrent {
 	for _, name := range h.Swarms() {
 		path := s.statePath(name, ".torrent")
 		if path == "" {

@@ -39,6 +39,7 @@ const (
 	Refused    // Arg netip.AddrPort: no slot was free for the dial; it may be tried soon again
 	Stored     // Arg storage.Result: what became of Verify or Recheck
 	Pause      // OK: stop (true) or go on (false) asking for blocks and serving
+	Hold       // OK: stop (true) or go on (false) asking for blocks; serving goes on
 	SetSelf    // Arg netip.AddrPort: our address as others see it
 
 	Other // Arg: for the loop that owns the swarm, which ignores it
@@ -56,16 +57,17 @@ type Event struct {
 
 // PeerInfo describes a peer as it joins.
 type PeerInfo struct {
-	Addr     netip.AddrPort // of the connection
-	Listen   netip.AddrPort // where it can be dialled; invalid if unknown
-	ID       ident.PeerID
-	Source   discovery.Source
-	Incoming bool
-	Fast     bool // BEP 6
-	Extended bool // BEP 10
-	V2       bool // joined under the v2 name: hash requests and short tails (BEP 52)
-	WebSeed  bool // BEP 17, 19: has everything, never chokes, wants nothing
-	UTP      bool // over uTP (BEP 29)
+	Addr      netip.AddrPort // of the connection
+	Listen    netip.AddrPort // where it can be dialled; invalid if unknown
+	ID        ident.PeerID
+	Source    discovery.Source
+	Incoming  bool
+	Fast      bool // BEP 6
+	Extended  bool // BEP 10
+	V2        bool // joined under the v2 name: hash requests and short tails (BEP 52)
+	WebSeed   bool // BEP 17, 19: has everything, never chokes, wants nothing
+	UTP       bool // over uTP (BEP 29)
+	Encrypted bool // in RC4 (MSE)
 }
 
 // PeerExtensions is what a peer said in its extension handshake, as far as the swarm needs it.

@@ -34,7 +34,7 @@ func (s *Swarm) offers(p *peer) {
 // fill asks a peer for as many blocks as its pipeline has room for.
 func (s *Swarm) fill(now time.Duration, p *peer) {
 	q := &p.pipe
-	if s.picker == nil || s.paused || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
+	if s.picker == nil || s.paused || s.held || p.dropped || !p.weInterest || p.theyChoke && len(p.allowedFast) == 0 {
 		return
 	}
 	room := q.target - q.under
@@ -51,6 +51,9 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 	v := picker.View{Peer: p.id, Has: p.hasPiece, Fast: s.isFast(p), InOrder: p.info.WebSeed}
 	if p.seed {
 		v.Has = nil
+	}
+	if s.reading {
+		v.Fitness = s.fitness(now, p)
 	}
 	if p.theyChoke || len(p.refused) > 0 {
 		v.Only = func(i int) bool {

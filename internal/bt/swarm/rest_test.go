@@ -38,7 +38,7 @@ func TestRest(t *testing.T) {
 	}
 	x.step(Event{Kind: Stored, Arg: storage.Result{Piece: 0, Recheck: true, Good: true}})
 	x.s.Rest()
-	x.s.SetDeadline(3, 5e9)
+	x.s.SetDemand(x.now, []picker.Deadline{{Piece: 3, At: 5e9}}, nil)
 	x.s.SetPriorities(0, []picker.Priority{picker.Skip, picker.Normal, picker.Low, picker.High})
 	x.s.Rest()
 	x.step(Event{Kind: Stored, Arg: storage.Result{Piece: 0, Recheck: true}})

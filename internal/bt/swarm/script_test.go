@@ -688,7 +688,7 @@ func TestDoneIsNotComplete(t *testing.T) {
 	if !x.s.Done() || x.s.Complete() || x.s.LeftBytes() != block.Size {
 		t.Error(x.s.LeftBytes())
 	}
-	x.s.SetDeadline(0, 5) // now it is wanted after all
+	x.s.SetDemand(x.now, []picker.Deadline{{Piece: 0, At: 5}}, nil) // now it is wanted after all
 	x.drain()
 	if x.s.Done() {
 		t.Error("done, with a piece wanted")

@@ -45,6 +45,9 @@ func (s *Swarm) Step(now time.Duration, e Event) {
 	case Pause:
 		s.pause(now, e.OK)
 		return
+	case Hold:
+		s.hold(e.OK)
+		return
 	case SetSelf:
 		s.list.SetSelf(e.Arg.(netip.AddrPort))
 		return
@@ -393,7 +396,7 @@ func (s *Swarm) recount(p *peer) {
 
 func (s *Swarm) updateInterest(p *peer) {
 	want := p.wanted > 0 && !s.cfg.ShareOnly
-	if want == p.weInterest {
+	if want == p.weInterest || p.weInterest && s.reading && !s.done { // who reads will soon want more, and a slot is hard to get back
 		return
 	}
 	p.weInterest = want
@@ -419,6 +422,21 @@ func (s *Swarm) traffic(now time.Duration, p *peer, t *Totals) {
 	}
 	s.line.sent += t.Up - p.upTotal
 	p.downTotal, p.upTotal = t.Down, t.Up
+}
+
+// hold stops or resumes all asking.
+func (s *Swarm) hold(on bool) {
+	if s.held == on {
+		return
+	}
+	s.held = on
+	if !on {
+		s.wake()
+		return
+	}
+	for _, p := range s.peers {
+		s.cancelAll(p)
+	}
 }
 
 // pause stops or resumes all asking and serving.

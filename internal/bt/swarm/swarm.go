@@ -32,6 +32,7 @@ type Config struct {
 	Private   bool         // BEP 27: no PEX
 	NoSuper   bool         // show everything at once even while we are the only seed (see superSeed)
 	ShareOnly bool         // never ask for anything
+	Transient bool         // what was fetched may be given up again: nobody is ever done, and readers say what is wanted
 	NoPunch   bool         // no hole punching (BEP 55): there is no uTP, or nobody is to learn of us that way
 }
 
@@ -66,7 +67,9 @@ type Swarm struct {
 	serving  int // interested peers that we serve
 	waiting  int // and that we choke
 	paused   bool
+	held     bool // nothing is asked for
 	done     bool // every wanted piece is there
+	reading  bool // somebody reads: see SetDemand
 	wishes   bool // the picker was told of priorities or an order
 	awake    bool // all peers are thirsty
 	effects  []Effect
@@ -244,13 +247,14 @@ func (s *Swarm) ban(host netip.Addr, why error) {
 func (s *Swarm) checkDone(now time.Duration, tell bool) {
 	missing, _ := s.picker.Missing()
 	was := s.done
-	s.done = missing == 0
+	s.done = missing == 0 && !s.cfg.Transient
 	if s.done && !was {
 		if tell {
 			s.emit(Effect{Kind: Completed})
 		}
 		s.nextChoke = now // seeding chokes by other rules
 		for _, p := range s.peers {
+			s.updateInterest(p)
 			s.dropIfUseless(p)
 		}
 	}
@@ -285,29 +289,6 @@ func (s *Swarm) SetSequential(on bool) {
 	s.wishes = s.wishes || on
 	s.picker.SetSequential(on)
 	s.wake()
-}
-
-// SetDeadline asks for a piece by a time; see picker.SetDeadline.
-func (s *Swarm) SetDeadline(piece int, at time.Duration) {
-	s.rouse()
-	wanted := s.picker.Wants(piece)
-	s.picker.SetDeadline(piece, int64(at))
-	if !wanted && s.picker.Wants(piece) {
-		for _, p := range s.peers {
-			if p.hasPiece(piece) {
-				p.wanted++
-				s.updateInterest(p)
-			}
-		}
-		s.checkDone(s.lastTick, true)
-	}
-	s.wake()
-}
-
-// ClearDeadline takes it back.
-func (s *Swarm) ClearDeadline(piece int) {
-	s.rouse()
-	s.picker.ClearDeadline(piece)
 }
 
 // wake lets every peer be asked again.

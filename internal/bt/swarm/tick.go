@@ -19,6 +19,9 @@ func (s *Swarm) Tick(now time.Duration) {
 	}
 	s.superTick(now)
 	s.tellSeeds()
+	if s.reading {
+		s.wake() // who is late now was not before
+	}
 	s.pexOut(now)
 	s.dial(now)
 	s.lastTick = now

@@ -79,7 +79,7 @@ const (
 func (s *Swarm) stored(now time.Duration, r storage.Result) {
 	piece := r.Piece
 	switch {
-	case r.Recheck:
+	case r.Recheck, r.Evicted:
 		s.rechecked(now, r)
 		return
 	case s.have.Has(piece):

@@ -56,7 +56,8 @@ func (t *Torrent) open() {
 	}
 	skip := make([]bool, len(t.wanted))
 	for i, w := range t.wanted {
-		skip[i] = !w
+		t.wanted[i] = w && !t.cfg.Swarm.Transient
+		skip[i] = !w && !t.cfg.Swarm.Transient
 	}
 	spec := storage.Spec{
 		Layout: &t.info.Layout, Root: t.cfg.Root, Journal: t.cfg.Journal, Skip: skip, Paths: t.cfg.Paths,
@@ -115,6 +116,7 @@ func (t *Torrent) opened(h storage.Handle, err error) {
 	if t.cfg.Sequential {
 		t.sw.SetSequential(true)
 	}
+	t.reads.Store(&readable{t.info, h, t.view})
 	t.conns(func(_ ident.Peer, c *peer.Conn) { c.SetContent(t.content()) })
 	t.prioritise(now)
 	t.web = t.sites()
@@ -171,6 +173,7 @@ func (t *Torrent) diskFailed(now time.Duration, err error) {
 	t.retryAt = now + diskRetry
 	t.sw.Step(now, swarm.Event{Kind: swarm.Pause, OK: true})
 	t.publish()
+	t.waiting.wake(-1)
 }
 
 const (
@@ -200,6 +203,7 @@ func (t *Torrent) fail(err error) {
 	t.failure, t.phase = err, Failed
 	t.publish()
 	t.settled.set()
+	t.waiting.wake(-1)
 }
 
 // completed notes that every wanted piece has come.
@@ -234,10 +238,10 @@ func (t *Torrent) prioritise(now time.Duration) {
 	t.wantedBytes = 0
 	for i := range lay.Files {
 		p := picker.Normal
-		if t.priorities != nil {
+		if t.priorities != nil && t.wanted[i] {
 			p = t.priorities[i]
 		}
-		if !t.wanted[i] {
+		if !t.keeps(i) {
 			p = picker.Skip
 		} else {
 			t.wantedBytes += lay.Files[i].Length
@@ -272,38 +276,16 @@ func (t *Torrent) setFilePriority(file int, p picker.Priority) error {
 			t.priorities[i] = picker.Normal
 		}
 	}
+	before := t.keeps(file)
 	t.priorities[file] = p
-	if t.wanted[file] != (p != picker.Skip) {
-		t.wanted[file] = p != picker.Skip
-		if err := t.store.SetSkip(file, p == picker.Skip); err != nil {
-			return err
-		}
+	t.wanted[file] = p != picker.Skip && !t.cfg.Swarm.Transient
+	if err := t.rekeep(file, before); err != nil {
+		return err
 	}
 	t.prioritise(t.now())
-	if t.phase == Seeding && !t.sw.Done() {
-		t.phase = Downloading
-	}
-	t.tickWeb(t.now())
+	t.resume()
 	t.publish()
 	return nil
-}
-
-// SetDeadline asks for a piece within d; pieces with deadlines come first, in the order of their deadlines.
-func (t *Torrent) SetDeadline(piece int, d time.Duration) error {
-	return t.call(func() {
-		if t.store != nil && piece >= 0 && piece < t.info.Layout.Pieces() {
-			t.sw.SetDeadline(piece, t.now()+d)
-		}
-	})
-}
-
-// ClearDeadline takes a deadline back.
-func (t *Torrent) ClearDeadline(piece int) error {
-	return t.call(func() {
-		if t.store != nil && piece >= 0 && piece < t.info.Layout.Pieces() {
-			t.sw.ClearDeadline(piece)
-		}
-	})
 }
 
 // SetSequential makes pieces be fetched in order.

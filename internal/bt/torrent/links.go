@@ -13,6 +13,7 @@ import (
 	"shoal/internal/bt/wire"
 	"shoal/internal/discovery"
 	"shoal/internal/ident"
+	"shoal/internal/mse"
 	"shoal/internal/rate"
 )
 
@@ -151,7 +152,7 @@ func (t *Torrent) join(now time.Duration, a arrival) {
 	t.sw.Step(now, swarm.Event{Kind: swarm.Joined, Peer: id, Arg: &swarm.PeerInfo{
 		Addr: addr, Listen: a.dialled, ID: a.theirs.PeerID, Source: a.source, Incoming: a.incoming,
 		Fast: a.theirs.Reserved.Fast(), Extended: a.theirs.Reserved.Extended(), V2: v2,
-		UTP: isPacket(a.conn),
+		UTP: isPacket(a.conn), Encrypted: mse.Encrypted(a.conn),
 	}})
 	t.apply(now)
 	if a.theirs.Reserved.Extended() {

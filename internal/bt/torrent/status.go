@@ -18,6 +18,7 @@ type Status struct {
 	Phase     Phase
 	Problem   error         // why it stands still; nil: it does not
 	DiskFull  bool          // that is why
+	Held      bool          // that is why: see Hold
 	Total     int64         // of the wanted files; 0 until known
 	Done      int64         // of those, what is there and hashed, or on its way into a piece
 	Checked   float64       // 0 … 1 while Checking
@@ -149,6 +150,9 @@ func (t *Torrent) publish() {
 	now := t.now()
 	st := Status{InfoHash: *t.infoHash.Load(), Phase: t.phase, Problem: t.failure, DiskFull: t.full, ETA: -1, Port: t.cfg.Port, Age: now, Swarm: t.sw.Stats(),
 		WebSeeds: t.webStatus(now), at: now}
+	if st.Problem == nil && t.held != nil && t.phase == Downloading {
+		st.Problem, st.Held = t.held, true
+	}
 	t.rates.update(now, st.Swarm.DownTotal, st.Swarm.UpTotal)
 	st.Down, st.Up, st.Idle = t.rates.downRate, t.rates.upRate, now-t.rates.lastDown
 	if t.phase == Seeding {

@@ -95,7 +95,7 @@ type Config struct {
 	Trackers            TrackerList        // where trackers that peers name go (BEP 28); nil: nowhere
 
 	Sequential bool
-	Swarm      swarm.Config
+	Swarm      swarm.Config // Transient: the store gives pieces up to make room (storage.Cache), and only what is read is wanted
 }
 
 // Torrent is one torrent at work. Its methods are safe for concurrent use.
@@ -107,14 +107,18 @@ type Torrent struct {
 	wg    sync.WaitGroup // goroutines that the loop started
 
 	closing  atomic.Bool
+	erase    atomic.Bool // its files are to be deleted at the end
+	eraseErr error       // what came of that, once it has ended
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
 	finders  atomic.Pointer[[]*finder]
-	progress [3]atomic.Int64 // uploaded, downloaded, left
-	want     atomic.Int64    // WantPeers
-	known    latch           // the info is known
-	settled  latch           // existing data was checked, or the torrent failed
-	finished latch           // every wanted piece is there
+	progress [3]atomic.Int64          // uploaded, downloaded, left
+	want     atomic.Int64             // WantPeers
+	known    latch                    // the info is known
+	settled  latch                    // existing data was checked, or the torrent failed
+	finished latch                    // every wanted piece is there
+	reads    atomic.Pointer[readable] // nil until the files are open
+	waiting  waiters
 
 	// The rest is the loop's own, and nobody's while the torrent rests.
 	sw           *swarm.Swarm
@@ -139,6 +143,7 @@ type Torrent struct {
 	phase        Phase
 	failure      error // why the torrent stands still
 	full         bool  // the disk is
+	held         error // why nothing is asked for, though it could be; see Hold
 	wanted       []bool
 	wantedBytes  int64
 	rates        rates
@@ -146,6 +151,7 @@ type Torrent struct {
 	seedingSince time.Duration
 	retryAt      time.Duration     // when to try the disk again
 	priorities   []picker.Priority // by file; nil: all normal
+	demands      []*Demand         // of readers
 }
 
 // Dial connects to a candidate and exchanges handshakes (BEP 3): ours is said, and the peer must answer for the same swarm or, where that is
@@ -284,7 +290,11 @@ func (t *Torrent) step(now time.Duration, e swarm.Event) {
 		t.other(now, e)
 		return
 	case swarm.Stored:
-		t.stored(now, e.Arg.(storage.Result))
+		r := e.Arg.(storage.Result)
+		t.stored(now, r)
+		t.sw.Step(now, e)
+		t.waiting.wake(r.Piece)
+		return
 	case swarm.Left:
 		if l := t.link(e.Peer); l != nil {
 			t.count(now, e.Peer, l)
@@ -318,7 +328,7 @@ func (t *Torrent) stop() {
 			a.conn.Close()
 		case openedStore:
 			if a.err == nil {
-				a.handle.Close()
+				t.shut(a.handle)
 			}
 		case turn:
 			a.gate.Leave()
@@ -330,7 +340,7 @@ func (t *Torrent) stop() {
 	t.wg.Wait()
 	if t.store != nil {
 		t.cfg.Opening.Wait(context.Background())
-		t.store.Close()
+		t.shut(t.store)
 		t.cfg.Opening.Leave()
 	}
 	t.publish()

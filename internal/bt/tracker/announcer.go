@@ -86,6 +86,20 @@ func (a *Announcer) Add(urls []string) {
 	a.tiers.add(urls)
 }
 
+// Insert adds trackers that the person named, each a tier of its own after those that are there. What is there already is left out.
+func (a *Announcer) Insert(urls []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tiers.insert(urls)
+}
+
+// Delete takes a tracker away and reports whether it was there. It is not told goodbye: it forgets us when the next announce is due.
+func (a *Announcer) Delete(url string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tiers.remove(url)
+}
+
 // Status implements discovery.Finder: one line for each tracker, in the order in which they are asked.
 func (a *Announcer) Status() []discovery.Status {
 	a.mu.Lock()

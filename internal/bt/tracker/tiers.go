@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -61,6 +62,33 @@ func (t *tiers) add(urls []string) {
 	if len(tier) > 0 {
 		t.lists = append(t.lists, tier)
 	}
+}
+
+// insert appends trackers, each a tier of its own.
+func (t *tiers) insert(urls []string) {
+	seen := map[string]bool{}
+	t.each(func(p *place) { seen[p.status.URL] = true })
+	for _, raw := range urls {
+		if !seen[raw] && len(seen) < maxPlaces {
+			seen[raw] = true
+			t.lists = append(t.lists, []*place{newPlace(raw, len(t.lists))})
+		}
+	}
+}
+
+// remove takes a tracker out and reports whether it was there.
+func (t *tiers) remove(url string) bool {
+	for i, list := range t.lists {
+		at := slices.IndexFunc(list, func(p *place) bool { return p.status.URL == url })
+		if at < 0 {
+			continue
+		}
+		if t.lists[i] = slices.Delete(list, at, at+1); len(t.lists[i]) == 0 {
+			t.lists = slices.Delete(t.lists, i, i+1)
+		}
+		return true
+	}
+	return false
 }
 
 // each calls visit for every tracker, in order.
