@@ -70,7 +70,7 @@ func (a *app) runDoctor(c *cobra.Command, f *doctorFlags) error {
 			failed := doctor.Result{ID: "session", Title: "Session", Status: doctor.Fail, Message: err.Error(), Remedy: remedy}
 			return a.report(append([]doctor.Result{failed}, doctor.Run(ctx, e)...))
 		}
-		defer closeSession(s)
+		defer func() { _ = closeSession(s) }()
 		e.Facts = func() doctor.Facts { return doctor.FactsOf(s, began) }
 		a.say("looking; this takes up to %s", duration(f.timeout))
 	}

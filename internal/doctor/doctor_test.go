@@ -159,7 +159,7 @@ func (f *fault) run(t *testing.T) {
 	}
 }
 
-var down = fmt.Errorf("%w: proxy: refused", netx.ErrRouteDown)
+var errDown = fmt.Errorf("%w: proxy: refused", netx.ErrRouteDown)
 
 var networkFaults = []fault{
 	{"no way in", func(e *Environment) {
@@ -209,7 +209,7 @@ var networkFaults = []fault{
 		e.Network.(*fake).traits.Packets = false
 	}, "dht", Skip, "no UDP", ""},
 
-	{"proxy down", func(e *Environment) { e.Network.(*fake).probe = down }, "route", Fail, "the route is down", "network.route"},
+	{"proxy down", func(e *Environment) { e.Network.(*fake).probe = errDown }, "route", Fail, "the route is down", "network.route"},
 	{"no interface", func(e *Environment) { e.Device = "shoal-none0" }, "route", Fail, "interface shoal-none0", "ip link"},
 	{"interface down", func(e *Environment) {
 		e.Device = "wg0"
