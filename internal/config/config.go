@@ -126,7 +126,6 @@ const (
 	ActionPause      = "pause"
 	ActionRemove     = "remove"
 	ActionRemoveData = "remove_data"
-	ActionSuperSeed  = "super_seed"
 	ActionNone       = "none"
 )
 

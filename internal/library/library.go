@@ -40,6 +40,7 @@ type Settings struct {
 	Preallocate bool
 	MaxPeers    int  // of one torrent; 0: 200
 	Paused      bool // what is added begins paused
+	Suspended   bool // nothing is at work but what is forced
 }
 
 // Config is what a library needs.
