@@ -66,9 +66,11 @@ func (a *app) runDoctor(c *cobra.Command, f *doctorFlags) error {
 		began := time.Now()
 		s, err := f.network.session(a, n)
 		if err != nil {
-			return err
+			const remedy = "see what is said of the route; a port that is taken is another program's, or a node's that runs already"
+			failed := doctor.Result{ID: "session", Title: "Session", Status: doctor.Fail, Message: err.Error(), Remedy: remedy}
+			return a.report(append([]doctor.Result{failed}, doctor.Run(ctx, e)...))
 		}
-		defer closeSession(s)
+		defer func() { _ = closeSession(s) }()
 		e.Facts = func() doctor.Facts { return doctor.FactsOf(s, began) }
 		a.say("looking; this takes up to %s", duration(f.timeout))
 	}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -238,6 +239,12 @@ func (w *work) doctor(ctx context.Context) []api.Check {
 	e := doctor.Environment{
 		Network: w.network, Facts: func() doctor.Facts { return doctor.FactsOf(w.session, w.began) }, Isolated: c.Network.Isolated,
 		Downloads: c.Folders.Downloads, State: c.Folders.State, Floor: c.Disk.FreeSpaceFloor, MaxPeers: c.Network.MaxPeers, Running: true,
+	}
+	e.Device, e.Address, e.Proxy = c.Network.Binding()
+	for _, f := range w.public {
+		if a, ok := f.Addr().(*net.TCPAddr); ok {
+			e.Serves = append(e.Serves, a.AddrPort().Port())
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()

@@ -58,8 +58,7 @@ func writeTar(w io.Writer, dir string, at time.Time) error {
 	t := tar.NewWriter(z)
 	err = walk(dir, func(name string, mode fs.FileMode, b []byte) error {
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(b)), Mode: int64(mode), ModTime: at, Format: tar.FormatPAX}
-		_, err := errWrite(t.WriteHeader(h), t, b)
-		return err
+		return writeAfter(t.WriteHeader(h), t, b)
 	})
 	return errors.Join(err, t.Close(), z.Close())
 }
@@ -70,18 +69,17 @@ func writeZip(w io.Writer, dir string, at time.Time) error {
 		h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: at}
 		h.SetMode(mode)
 		f, err := z.CreateHeader(h)
-		_, err = errWrite(err, f, b)
-		return err
+		return writeAfter(err, f, b)
 	})
 	return errors.Join(err, z.Close())
 }
 
-// errWrite writes unless something has failed before.
-func errWrite(before error, w io.Writer, b []byte) (int, error) {
-	if before != nil {
-		return 0, before
+// writeAfter writes unless something has failed before.
+func writeAfter(err error, w io.Writer, b []byte) error {
+	if err == nil {
+		_, err = w.Write(b)
 	}
-	return w.Write(b)
+	return err
 }
 
 // walk adds each regular file below a folder, in the order of their names.
