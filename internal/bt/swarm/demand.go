@@ -16,9 +16,13 @@ const (
 
 // SetDemand says what readers want soon, in place of what it said before; see picker.SetDemand. Deadlines are on the swarm's clock.
 func (s *Swarm) SetDemand(now time.Duration, deadlines []picker.Deadline, soon []int32) {
-	s.rouse()
+	was := s.reading
 	s.reading = len(deadlines)+len(soon) > 0
-	s.picker.SetDemand(deadlines, soon)
+	if !was && !s.reading {
+		return
+	}
+	s.rouse()
+	changed := s.picker.SetDemand(deadlines, soon)
 	if s.cfg.Transient {
 		for _, piece := range s.picker.Strays() { // which would take room for nothing
 			s.cancelPiece(piece)
@@ -27,8 +31,10 @@ func (s *Swarm) SetDemand(now time.Duration, deadlines []picker.Deadline, soon [
 		}
 	}
 	s.preempt(now)
-	for _, p := range s.peers {
-		s.recount(p)
+	if changed || s.reading != was {
+		for _, p := range s.peers {
+			s.recount(p)
+		}
 	}
 	s.wake()
 	s.checkDone(now, true)
