@@ -33,6 +33,7 @@ type Server struct {
 	find   func(id string) *torrent.Torrent
 	opts   Options
 	mux    *http.ServeMux
+	gone   lingering
 }
 
 // patience is how long a request waits for content to become known.
@@ -153,7 +154,7 @@ func (s *Server) content(q *served, index int) {
 	if strings.Count(q.Request.Header.Get("Range"), ",") >= maxRanges {
 		q.Request.Header.Del("Range")
 	}
-	r := &late{ctx: q.Context(), t: q.t, index: index, opts: s.opts, size: f.Length}
+	r := &late{ctx: q.Context(), s: s, file: file{q.t, index}, size: f.Length}
 	defer r.Close()
 	http.ServeContent(q.ResponseWriter, q.Request, "", time.Time{}, r)
 }
@@ -181,23 +182,25 @@ func (s *Server) subtitles(q *served, index int) {
 }
 
 // late is a Reader that is opened once something is read: a request for headers, or for a range that there is not, reads nothing.
+// What it has fetched goes on for a while after its end; see lingering.
 type late struct {
-	ctx   context.Context
-	t     *torrent.Torrent
-	index int
-	opts  Options
-	size  int64
-	pos   int64
-	r     *Reader
+	ctx  context.Context
+	s    *Server
+	file file
+	size int64
+	pos  int64
+	r    *Reader
 }
 
 func (l *late) Read(p []byte) (int, error) {
 	if l.r == nil {
-		r, err := Open(l.ctx, l.t, l.index, l.opts)
+		r, err := Open(l.ctx, l.file.t, l.file.index, l.s.opts)
 		if err != nil {
 			return 0, err
 		}
 		l.r = r
+		r.begin(l.pos)
+		l.s.gone.end(l.file)
 	}
 	if _, err := l.r.Seek(l.pos, io.SeekStart); err != nil {
 		return 0, err
@@ -223,7 +226,7 @@ func (l *late) Seek(offset int64, whence int) (int64, error) {
 
 func (l *late) Close() {
 	if l.r != nil {
-		l.r.Close()
+		l.s.gone.keep(l.file, l.r)
 	}
 }
 
