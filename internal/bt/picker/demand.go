@@ -1,6 +1,7 @@
 package picker
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -19,15 +20,7 @@ type Deadline struct {
 func (p *Picker) SetDemand(deadlines []Deadline, soon []int32) bool {
 	before := p.turned
 	p.deadlines = slices.Clone(deadlines)
-	slices.SortStableFunc(p.deadlines, func(a, b Deadline) int {
-		switch {
-		case a.At < b.At:
-			return -1
-		case a.At > b.At:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(p.deadlines, func(a, b Deadline) int { return cmp.Compare(a.At, b.At) })
 	next := make(map[int32]Priority, len(deadlines)+len(soon))
 	raise := func(piece int32) {
 		base, was := p.raised[piece]
