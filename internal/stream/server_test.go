@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/internal/bt/picker"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 )
@@ -200,6 +201,37 @@ func TestAClientGoesAway(t *testing.T) {
 		default:
 			t.Error("the server still reads")
 			<-done
+		}
+	})
+}
+
+// What a client that is gone was reading is fetched for a while longer, unless it reads on elsewhere.
+func TestFetchingLingers(t *testing.T) {
+	simulate(t, 1, func(w *world) {
+		s := openShop(w)
+		<-s.tor.Settled()
+		for i := range shopFiles {
+			if err := s.tor.SetFilePriority(i, picker.Skip); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.do("GET", s.url(1), "Range", "bytes=0-9")
+		time.Sleep(linger / 2)
+		if n := s.tor.Status().Total; n != 2*mib {
+			t.Errorf("%d bytes are wanted while a client may come back", n)
+		}
+		for range 4 { // each takes the place of the one before
+			s.do("GET", s.url(1), "Range", "bytes=5-5")
+			time.Sleep(linger / 2)
+		}
+		s.gone.mu.Lock()
+		if len(s.gone.files) != 1 {
+			t.Errorf("%d readers are kept", len(s.gone.files))
+		}
+		s.gone.mu.Unlock()
+		time.Sleep(linger)
+		if n := s.tor.Status().Total; n != 0 || len(s.gone.files) != 0 {
+			t.Errorf("%d bytes are wanted when nobody reads", n)
 		}
 	})
 }
