@@ -135,7 +135,7 @@ class Live {
     this.#fetching?.abort();
     const c = (this.#fetching = new AbortController());
     try {
-      const p = await get<Page>('torrents', { ...this.query(), offset: s.first, limit: s.end - s.first }, c.signal);
+      const p = await get('torrents', { ...this.query(), offset: s.first, limit: s.end - s.first }, c.signal);
       p.torrents.forEach((t, i) => this.#rows.set(s.first + i, t));
       this.total = p.total;
       this.version++;
