@@ -9,7 +9,7 @@ const { values: flags } = parseArgs({ options: { port: { type: 'string', default
 const dist = new URL('../../../internal/webui/dist/', import.meta.url).pathname;
 const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; media-src 'self' blob:; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 let seed = 7;
-const rnd = () => ((seed = (seed * 1103515245 + 12345) & 0x7fffffff), seed / 0x7fffffff);
+const rnd = () => { seed = (seed + 0x6d2b79f5) | 0; let x = Math.imul(seed ^ (seed >>> 15), 1 | seed); x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x; return ((x ^ (x >>> 14)) >>> 0) / 4294967296; };
 const pick = (a) => a[Math.floor(rnd() * a.length)];
 const hex = (n) => Array.from({ length: n }, () => Math.floor(rnd() * 16).toString(16)).join('');
 const names = ['debian-13.2.0-amd64-netinst.iso', 'ubuntu-26.04-desktop-amd64.iso', 'Big Buck Bunny 4K', 'Sintel (2010) 1080p', 'archlinux-2026.11.01-x86_64.iso', 'LibriVox – Moby Dick', 'Tears of Steel', 'Wikipedia (en) 2026-10 ZIM', 'fedora-workstation-43.iso', 'Kiwix Stack Exchange', 'Cosmos Laundromat', 'Public Domain Jazz 1920–1925', 'OpenStreetMap planet 261101', 'Project Gutenberg DVD', 'raspios-bookworm-arm64.img.xz', 'NASA Apollo 11 flight journal'];

@@ -1,1 +1,0 @@
-import{bt as e,ot as t,vt as n}from"./i18n.svelte-j5Qo7tP3.js";var r=new class{#e=e(null);get dialog(){return t(this.#e)}set dialog(e){n(this.#e,e)}#t=e(null);get menu(){return t(this.#t)}set menu(e){n(this.#t,e)}};export{r as t};
