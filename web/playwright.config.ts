@@ -17,6 +17,7 @@ export default defineConfig({
   use: { browserName: 'chromium', launchOptions: chromium, locale: 'en-GB', trace: 'off' },
   projects: [
     { name: 'unit', testMatch: 'unit/*.spec.ts' },
+    ...(process.env.SHOTS ? [{ name: 'screenshots', testMatch: 'shots/*.ts' }] : []),
     { name: 'desktop', testMatch: ['ui/*.spec.ts', 'desk/*.spec.ts'], use: desktop },
     { name: 'phone', testMatch: ['ui/*.spec.ts', 'phone/*.spec.ts'], use: phone },
   ],
