@@ -128,7 +128,7 @@ func generate(dir string, n int) ([][]byte, error) {
 // start starts the node and waits until n torrents seed.
 func (l *load) start(n int) (time.Duration, error) {
 	began := time.Now()
-	l.node = exec.Command(l.bin, "daemon", "--home", l.home, "--isolated", "--listen", "127.0.0.1:0", "--api", "off", "--no-dht", "--quiet", "--log-level", "warn")
+	l.node = exec.Command(l.bin, "daemon", "--home", l.home, "--isolated", "--listen", "127.0.0.1:0", "--api-listen", "off", "--no-dht", "--quiet", "--log-level", "warn")
 	l.node.Stderr = os.Stderr
 	l.node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := l.node.Start(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 )
 
 // Client asks a node. It may be used by many goroutines.
@@ -59,7 +60,7 @@ func (p *Problem) Error() string {
 
 // NewLocal returns a client of the node that listens at a socket file. Whoever can open the file is admin.
 func NewLocal(socket string) *Client {
-	return &Client{http: netx.HTTPClient(netx.NewUnix(socket), netx.HTTPOptions{}), base: "http://localhost/api/v1"}
+	return &Client{http: netx.HTTPClient(local.Socket(socket), netx.HTTPOptions{}), base: "http://localhost/api/v1"}
 }
 
 // NewRemote returns a client of the node at a URL such as https://nas.lan/shoal, by way of n, with a token or without.

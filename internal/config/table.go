@@ -176,8 +176,8 @@ var queueSettings = []setting{
 		text:  "Seed for so long, such as 12h or 7d; 0: no limit. With a ratio as well, whichever comes first.",
 		field: func(c *Config) any { return &c.Seeding.Time }},
 	{key: "seeding.action", kind: Enum, def: ActionPause, title: "Afterwards",
-		choices: []string{ActionPause, ActionRemove, ActionRemoveData, ActionSuperSeed, ActionNone},
-		text:    "What to do with a torrent that was seeded enough: pause it, remove it, remove it with its data, go on as a super-seed, or nothing.",
+		choices: []string{ActionPause, ActionRemove, ActionRemoveData, ActionNone},
+		text:    "What to do with a torrent that was seeded enough: pause it, remove it, remove it with its data, or nothing.",
 		field:   func(c *Config) any { return &c.Seeding.Action }},
 }
 

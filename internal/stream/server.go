@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/bt/metainfo"
@@ -33,6 +34,8 @@ type Server struct {
 	find   func(id string) *torrent.Torrent
 	opts   Options
 	mux    *http.ServeMux
+	open   atomic.Int64 // requests being answered
+	sent   atomic.Int64
 }
 
 // patience is how long a request waits for content to become known.
@@ -49,7 +52,30 @@ func NewServer(secret []byte, find func(id string) *torrent.Torrent, o Options) 
 	return s
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.open.Add(1)
+	defer s.open.Add(-1)
+	s.mux.ServeHTTP(&metered{w, &s.sent}, r)
+}
+
+// Serving returns how many requests are being answered, and the bytes sent since the server was made.
+func (s *Server) Serving() (requests int, bytes int64) { return int(s.open.Load()), s.sent.Load() }
+
+// metered counts what is sent.
+type metered struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (m *metered) Write(b []byte) (int, error) {
+	n, err := m.ResponseWriter.Write(b)
+	m.sent.Add(int64(n))
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (m *metered) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
 // Key returns what a torrent's links hold instead of a login.
 func (s *Server) Key(id string) string {

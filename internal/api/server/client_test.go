@@ -9,7 +9,7 @@ import (
 	"shoal/internal/accounts"
 	"shoal/internal/api"
 	"shoal/internal/library"
-	"shoal/internal/netx"
+	"shoal/internal/netx/local"
 )
 
 // The client and the server agree on every call.
@@ -17,7 +17,7 @@ func TestClient(t *testing.T) {
 	s, f := fakeNode(t, 1500, nil)
 	quick(s)
 	path := filepath.Join(t.TempDir(), "api.sock")
-	l, err := netx.NewUnix(path).Listen(t.Context(), "", "")
+	l, err := local.Socket(path).Listen(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

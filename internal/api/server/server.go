@@ -60,6 +60,7 @@ type Server struct {
 	static  *static
 	streams streams
 	lists   lists
+	counts  counts
 	csrf    *http.CrossOriginProtection
 	handler http.Handler
 	tick    time.Duration // between events
@@ -108,7 +109,7 @@ func (s *Server) routes() http.Handler {
 		s.static = &static{files: s.Web}
 		mux.Handle("/", limited(s.static))
 	}
-	return s.proxied(s.guarded(s.identified(mux)))
+	return s.proxied(s.guarded(s.identified(s.counted(mux))))
 }
 
 // Bounds of a connection.

@@ -1,4 +1,4 @@
-package netx
+package local
 
 import (
 	"errors"
@@ -10,12 +10,14 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"shoal/internal/netx"
 )
 
 func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	u := NewUnix(path)
-	c := HTTPClient(u, HTTPOptions{})
+	u := Socket(path)
+	c := netx.HTTPClient(u, netx.HTTPOptions{})
 	defer c.CloseIdleConnections()
 	if _, err := c.Get("http://node/x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("nobody there: %v", err)
@@ -39,10 +41,10 @@ func TestUnix(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the file stays: %v", err)
 	}
-	if _, err := u.ListenPacket(t.Context(), "udp", ":0"); !errors.Is(err, ErrNoPackets) || TraitsOf(u).Packets {
+	if _, err := u.ListenPacket(t.Context(), "udp", ":0"); !errors.Is(err, netx.ErrNoPackets) || netx.TraitsOf(u).Packets {
 		t.Fatal(err)
 	}
-	if _, err := u.Resolve(t.Context(), "x"); !errors.Is(err, ErrNoResolve) {
+	if _, err := u.Resolve(t.Context(), "x"); !errors.Is(err, netx.ErrNoResolve) {
 		t.Fatal(err)
 	}
 }
@@ -52,22 +54,33 @@ func TestUnixReplacesOnlyWhatWasLeft(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewUnix(path).Listen(t.Context(), "", ""); err == nil {
+	if _, err := Socket(path).Listen(t.Context(), "", ""); err == nil {
 		t.Fatal("a file that is no socket was replaced")
 	}
 	os.Remove(path)
-	l, err := NewUnix(path).Listen(t.Context(), "", "")
+	l, err := Socket(path).Listen(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.(interface{ SetUnlinkOnClose(bool) }).SetUnlinkOnClose(false) // as if the process was killed
 	l.Close()
-	if _, err := NewUnix(path).Dial(t.Context(), "", ""); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := Socket(path).Dial(t.Context(), "", ""); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatal(err)
 	}
-	l, err = NewUnix(path).Listen(t.Context(), "", "")
+	l, err = Socket(path).Listen(t.Context(), "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
+}
+
+func get(t *testing.T, c *http.Client, url string) (string, error) {
+	t.Helper()
+	r, err := c.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	return string(b), err
 }
