@@ -15,7 +15,9 @@ import (
 
 	"shoal/internal/accounts"
 	"shoal/internal/api"
+	"shoal/internal/api/qbittorrent"
 	"shoal/internal/api/server"
+	"shoal/internal/api/transmission"
 	"shoal/internal/automation"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
@@ -174,13 +176,17 @@ func (w *work) openServer(c *config.Config) error {
 		return err
 	}
 	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
+	books := shelf{w.library, w.sharing, w.history}
+	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
 	w.server, err = server.New(server.Config{
-		Library: shelf{w.library, w.sharing, w.history}, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
+		Library: books, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
 		Version: w.Version, Access: access(c), Stream: w.streams,
 		StreamURL: func(id string, index int, path string) string {
 			return w.streams.URL("", id, index, path)
 		},
 		Health: w.health, Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+		QBittorrent:  qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
+		Transmission: transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
 	})
 	return err
 }
@@ -188,6 +194,7 @@ func (w *work) openServer(c *config.Config) error {
 func access(c *config.Config) server.Access {
 	return server.Access{
 		Names: c.API.Hosts, BasePath: c.API.BasePath, TrustedProxies: c.API.TrustedProxies, OpenMetrics: c.API.Metrics == config.MetricsPublic,
+		NoQBittorrent: !c.API.QBittorrent, NoTransmission: !c.API.Transmission,
 		Roots: roots(c),
 	}
 }
