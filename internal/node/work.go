@@ -205,6 +205,7 @@ func (w *work) openServer(c *config.Config) error {
 func access(c *config.Config) server.Access {
 	return server.Access{
 		Names: c.API.Hosts, BasePath: c.API.BasePath, TrustedProxies: c.API.TrustedProxies, OpenMetrics: c.API.Metrics == config.MetricsPublic,
+		NoQBittorrent: !c.API.QBittorrent, NoTransmission: !c.API.Transmission,
 		Roots: roots(c),
 	}
 }

@@ -77,9 +77,6 @@ func (c *call) styled(m map[string]any, old func(string) string) map[string]any 
 
 // sessionSet changes what is a setting of ours too, and passes over the rest.
 func (c *call) sessionSet() (map[string]any, error) {
-	if c.Settings == nil {
-		return nil, bad("there are no settings")
-	}
 	save := map[string]any{}
 	for name, key := range map[string]string{
 		"download_dir": "folders.downloads", "dht_enabled": "network.dht", "lpd_enabled": "network.lsd", "utp_enabled": "network.utp",
@@ -138,6 +135,9 @@ func (c *call) sessionSet() (map[string]any, error) {
 	}
 	if len(save) == 0 {
 		return nil, nil
+	}
+	if c.Settings == nil {
+		return nil, bad("there are no settings")
 	}
 	if err := c.Settings.Save(save); err != nil {
 		return nil, bad("%v", err)
