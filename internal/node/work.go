@@ -26,6 +26,7 @@ import (
 	"shoal/internal/doctor"
 	"shoal/internal/history"
 	"shoal/internal/library"
+	"shoal/internal/metrics"
 	"shoal/internal/netx"
 	"shoal/internal/sharing"
 	"shoal/internal/stream"
@@ -189,6 +190,7 @@ func (w *work) openServer(c *config.Config) error {
 		StreamURL: func(id string, index int, path string) string {
 			return w.streams.URL("", id, index, path)
 		},
+<<<<<<< HEAD
 		Health: w.health, Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
 	}
 	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
@@ -199,6 +201,10 @@ func (w *work) openServer(c *config.Config) error {
 		sc.Transmission = transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log})
 	}
 	w.server, err = server.New(sc)
+=======
+		Health: metrics.HealthHandler(w.health), Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+	})
+>>>>>>> config
 	return err
 }
 
@@ -243,12 +249,21 @@ func (w *work) engine(id string) *torrent.Torrent {
 	return t
 }
 
-// health is what is wrong with the node as a whole.
-func (w *work) health() error {
+// healthTime bounds how long a look at the node's health may take.
+const healthTime = 3 * time.Second
+
+// health looks at what the node cannot do without. Everybody may see what it says.
+func (w *work) health() map[string]error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTime)
+	defer cancel()
+	checks := map[string]error{"state": nil, "database": nil}
 	if _, err := os.Stat(w.settings.current().Folders.State); err != nil {
-		return fmt.Errorf("the state folder cannot be reached: %w", err)
+		checks["state"] = errors.New("the state folder cannot be reached")
 	}
-	return nil
+	if err := w.db.Read.PingContext(ctx); err != nil {
+		checks["database"] = errors.New("the database does not answer")
+	}
+	return checks
 }
 
 // doctor looks at the machine and the network.
