@@ -151,6 +151,10 @@ func (s *Server) content(q *served, index int) {
 	}
 	h.Set("Content-Disposition", disposition)
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.info.Hash.Key(), index))
+	if q.Request.Header.Get("getcontentFeatures.dlna.org") == "1" { // a renderer asks whether it may seek
+		h.Set("contentFeatures.dlna.org", "DLNA.ORG_OP=01")
+		h.Set("transferMode.dlna.org", "Streaming")
+	}
 	if strings.Count(q.Request.Header.Get("Range"), ",") >= maxRanges {
 		q.Request.Header.Del("Range")
 	}

@@ -98,6 +98,9 @@ func TestServeFiles(t *testing.T) {
 				t.Errorf("%d: %v", c.index, h)
 			}
 		}
+		if h := s.do("HEAD", s.url(0), "getcontentFeatures.dlna.org", "1").Header(); h.Get("contentFeatures.dlna.org") != "DLNA.ORG_OP=01" {
+			t.Errorf("a renderer is told %v", h)
+		}
 		tag := s.do("HEAD", s.url(0)).Header().Get("ETag")
 		if got := s.do("GET", s.url(0), "If-None-Match", tag); tag == "" || got.Code != 304 {
 			t.Errorf("ETag %q: %d", tag, got.Code)
