@@ -169,6 +169,10 @@ func (s *Server) subtitles(q *served, index int) {
 		http.Error(q, fmt.Sprintf("subtitles of %d bytes: more than %d are not converted", n, maxSubtitles), http.StatusRequestEntityTooLarge)
 		return
 	}
+	if q.Method == http.MethodHead {
+		q.Header().Set("Content-Type", types["vtt"])
+		return
+	}
 	r, err := Open(q.Context(), q.t, index, s.opts)
 	var b []byte
 	if err == nil {

@@ -117,6 +117,9 @@ func TestHeadersFetchNothing(t *testing.T) {
 		if got.Code != 200 || got.Header().Get("Content-Length") != fmt.Sprint(2*mib) || got.Body.Len() != 0 {
 			t.Errorf("%d %v", got.Code, got.Header())
 		}
+		if got := s.do("HEAD", s.URL("http://host:1", s.id, 3, "x.vtt")); got.Code != 200 || got.Header().Get("Content-Type") != types["vtt"] {
+			t.Errorf("%d %v", got.Code, got.Header())
+		}
 		if got := s.do("POST", s.url(1)); got.Code != 405 {
 			t.Error(got.Code)
 		}
