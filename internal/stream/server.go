@@ -177,6 +177,10 @@ func (s *Server) content(q *served, index int) {
 	}
 	h.Set("Content-Disposition", disposition)
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.info.Hash.Key(), index))
+	if q.Request.Header.Get("getcontentFeatures.dlna.org") == "1" { // a renderer asks whether it may seek
+		h.Set("contentFeatures.dlna.org", "DLNA.ORG_OP=01")
+		h.Set("transferMode.dlna.org", "Streaming")
+	}
 	if strings.Count(q.Request.Header.Get("Range"), ",") >= maxRanges {
 		q.Request.Header.Del("Range")
 	}
@@ -189,6 +193,10 @@ func (s *Server) content(q *served, index int) {
 func (s *Server) subtitles(q *served, index int) {
 	if n := q.info.Layout.Files[index].Length; n > maxSubtitles {
 		http.Error(q, fmt.Sprintf("subtitles of %d bytes: more than %d are not converted", n, maxSubtitles), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if q.Method == http.MethodHead {
+		q.Header().Set("Content-Type", types["vtt"])
 		return
 	}
 	r, err := Open(q.Context(), q.t, index, s.opts)

@@ -98,6 +98,9 @@ func TestServeFiles(t *testing.T) {
 				t.Errorf("%d: %v", c.index, h)
 			}
 		}
+		if h := s.do("HEAD", s.url(0), "getcontentFeatures.dlna.org", "1").Header(); h.Get("contentFeatures.dlna.org") != "DLNA.ORG_OP=01" {
+			t.Errorf("a renderer is told %v", h)
+		}
 		tag := s.do("HEAD", s.url(0)).Header().Get("ETag")
 		if got := s.do("GET", s.url(0), "If-None-Match", tag); tag == "" || got.Code != 304 {
 			t.Errorf("ETag %q: %d", tag, got.Code)
@@ -112,6 +115,9 @@ func TestHeadersFetchNothing(t *testing.T) {
 		w.net.Partition(w.nodes[0].host, w.nodes[1].host)
 		got := s.do("HEAD", s.url(1))
 		if got.Code != 200 || got.Header().Get("Content-Length") != fmt.Sprint(2*mib) || got.Body.Len() != 0 {
+			t.Errorf("%d %v", got.Code, got.Header())
+		}
+		if got := s.do("HEAD", s.URL("http://host:1", s.id, 3, "x.vtt")); got.Code != 200 || got.Header().Get("Content-Type") != types["vtt"] {
 			t.Errorf("%d %v", got.Code, got.Header())
 		}
 		if got := s.do("POST", s.url(1)); got.Code != 405 {
