@@ -15,7 +15,9 @@ import (
 
 	"shoal/internal/accounts"
 	"shoal/internal/api"
+	"shoal/internal/api/qbittorrent"
 	"shoal/internal/api/server"
+	"shoal/internal/api/transmission"
 	"shoal/internal/automation"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
@@ -53,6 +55,7 @@ type work struct {
 	accounts   *accounts.Accounts
 	server     *server.Server
 	streams    *stream.Server
+	media      *mediaServer // nil: it is off
 	automation *automation.Automation
 	began      time.Time
 	opened     chan struct{} // closed once all above is there, or the end has come
@@ -113,6 +116,11 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 	}
 	if err := w.openServer(c); err != nil {
 		return err
+	}
+	if c.Stream.DLNA {
+		if err := w.openMedia(); err != nil {
+			w.log.Warn("films and music are not offered to the local network", "error", err)
+		}
 	}
 	w.settings.apply = w.apply
 	w.ready()
@@ -175,20 +183,35 @@ func (w *work) openServer(c *config.Config) error {
 		return err
 	}
 	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
-	w.server, err = server.New(server.Config{
-		Library: shelf{w.library, w.sharing, w.history}, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
+	books := shelf{w.library, w.sharing, w.history}
+	sc := server.Config{
+		Library: books, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
 		Version: w.Version, Access: access(c), Stream: w.streams,
 		StreamURL: func(id string, index int, path string) string {
 			return w.streams.URL("", id, index, path)
 		},
+<<<<<<< HEAD
+		Health: w.health, Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+	}
+	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
+	if c.API.QBittorrent {
+		sc.QBittorrent = qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log})
+	}
+	if c.API.Transmission {
+		sc.Transmission = transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log})
+	}
+	w.server, err = server.New(sc)
+=======
 		Health: metrics.HealthHandler(w.health), Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
 	})
+>>>>>>> config
 	return err
 }
 
 func access(c *config.Config) server.Access {
 	return server.Access{
 		Names: c.API.Hosts, BasePath: c.API.BasePath, TrustedProxies: c.API.TrustedProxies, OpenMetrics: c.API.Metrics == config.MetricsPublic,
+		NoQBittorrent: !c.API.QBittorrent, NoTransmission: !c.API.Transmission,
 		Roots: roots(c),
 	}
 }
@@ -413,6 +436,9 @@ func (w *work) close() error {
 	var errs []error
 	if w.server != nil {
 		w.server.Stop()
+	}
+	if w.media != nil {
+		errs = append(errs, w.media.close())
 	}
 	w.ready()
 	if w.automation != nil {

@@ -341,6 +341,9 @@ func (f *Library) Add(_ context.Context, r library.Request) (library.Added, erro
 	f.added++
 	t := f.insert(name, 1_000_000+f.added)
 	t.Added, t.Category, t.State = f.now, r.Category, library.Downloading
+	t.Reason, t.Complete, t.Completed = "", false, 0
+	clear(t.pieces)
+	f.count(t)
 	t.Tags = append([]string{}, r.Tags...)
 	if r.Paused {
 		t.State = library.Paused

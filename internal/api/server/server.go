@@ -50,6 +50,8 @@ type Access struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
 	Roots          []string       // folders that may be looked into; absolute
 	OpenMetrics    bool           // metrics without a login
+
+	NoQBittorrent, NoTransmission bool // do not answer as these
 }
 
 // Server serves. Its methods may be called from any goroutine.
@@ -104,16 +106,27 @@ func (s *Server) routes() http.Handler {
 		mux.Handle("/stream/", s.Stream) // its URLs are secrets; it bounds the time of its writes by itself
 	}
 	if s.QBittorrent != nil {
-		mux.Handle("/api/v2/", limited(compressed(s.QBittorrent)))
+		mux.Handle("/api/v2/", limited(s.unless(func(a *access) bool { return a.NoQBittorrent }, compressed(s.QBittorrent))))
 	}
 	if s.Transmission != nil {
-		mux.Handle("/transmission/", limited(compressed(s.Transmission)))
+		mux.Handle("/transmission/", limited(s.unless(func(a *access) bool { return a.NoTransmission }, compressed(s.Transmission))))
 	}
 	if s.Web != nil {
 		s.static = &static{files: s.Web}
 		mux.Handle("/", limited(s.static))
 	}
 	return s.proxied(s.guarded(s.identified(s.counted(mux))))
+}
+
+// unless serves nothing while off says so.
+func (s *Server) unless(off func(*access) bool, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if off(s.access.Load()) {
+			problem(w, http.StatusNotFound, "this API is off: see the settings")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Bounds of a connection.
