@@ -72,6 +72,7 @@ type Network struct {
 	DHTNodes        []string // HOST:PORT
 	LSD             bool
 	PortMap         bool
+	Countries       string // a file; see package geoip
 	IPFilter        string // a file
 	MaxPeers        int
 	MaxPeersTorrent int

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -52,6 +53,8 @@ type Config struct {
 	Log      *slog.Logger
 	Settings Settings
 	Rebuild  bool // the database was lost: fill it from the torrents' files
+
+	Country func(netip.Addr) string // of a peer, ISO 3166-1; nil: nobody knows
 
 	// Completed is called when a torrent became complete and its files are where they will stay, from a goroutine of its own.
 	Completed func(Torrent)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"shoal/internal/config"
 	"shoal/internal/database"
 	"shoal/internal/doctor"
+	"shoal/internal/geoip"
 	"shoal/internal/history"
 	"shoal/internal/library"
 	"shoal/internal/metrics"
@@ -55,7 +57,8 @@ type work struct {
 	accounts   *accounts.Accounts
 	server     *server.Server
 	streams    *stream.Server
-	media      *mediaServer // nil: it is off
+	countries  *geoip.Database // nil: none was given
+	media      *mediaServer    // nil: it is off
 	automation *automation.Automation
 	began      time.Time
 	opened     chan struct{} // closed once all above is there, or the end has come
@@ -151,10 +154,17 @@ func (w *work) openLibrary(c *config.Config, rebuild bool) (err error) {
 	if w.history, err = history.Open(w.db); err != nil {
 		return err
 	}
+	var country func(netip.Addr) string
+	if c.Network.Countries != "" {
+		if w.countries, err = geoip.Open(c.Network.Countries); err != nil {
+			return err
+		}
+		country = w.countries.Country
+	}
 	w.library, err = library.Open(library.Config{
 		Session: w.session, Database: w.db, State: c.Folders.Torrents(), Log: w.log, Settings: w.librarySettings(c), Rebuild: rebuild,
 		Client:    netx.HTTPClient(w.network, netx.HTTPOptions{UserAgent: "shoal/" + w.Version, NoUserAgent: c.Network.Anonymous}),
-		Completed: w.completed,
+		Completed: w.completed, Country: country,
 	})
 	if err == nil {
 		w.sharing = sharing.New(w.library.Seed, w.log)
@@ -184,27 +194,17 @@ func (w *work) openServer(c *config.Config) error {
 	}
 	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
 	books := shelf{w.library, w.sharing, w.history}
-	sc := server.Config{
+	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
+	w.server, err = server.New(server.Config{
 		Library: books, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
 		Version: w.Version, Access: access(c), Stream: w.streams,
 		StreamURL: func(id string, index int, path string) string {
 			return w.streams.URL("", id, index, path)
 		},
-<<<<<<< HEAD
-		Health: w.health, Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
-	}
-	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
-	if c.API.QBittorrent {
-		sc.QBittorrent = qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log})
-	}
-	if c.API.Transmission {
-		sc.Transmission = transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log})
-	}
-	w.server, err = server.New(sc)
-=======
 		Health: metrics.HealthHandler(w.health), Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+		QBittorrent:  qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
+		Transmission: transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
 	})
->>>>>>> config
 	return err
 }
 
@@ -455,6 +455,9 @@ func (w *work) close() error {
 		w.saveHistory()
 	case w.session != nil:
 		errs = append(errs, late(w.session.Close(ctx)))
+	}
+	if w.countries != nil {
+		errs = append(errs, w.countries.Close())
 	}
 	if w.db != nil {
 		errs = append(errs, w.db.Close())
