@@ -192,7 +192,7 @@ func (w *work) openServer(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	w.streams = stream.NewServer(secret, w.play, stream.Options{})
+	w.streams = stream.NewServer(secret, w.play, stream.Options{Ahead: c.Stream.Ahead})
 	books := shelf{w.library, w.sharing, w.history}
 	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
 	w.server, err = server.New(server.Config{
