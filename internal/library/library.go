@@ -69,6 +69,7 @@ type Library struct {
 	end       context.CancelFunc
 	wg        sync.WaitGroup
 	wake      chan struct{} // has the keeper look at once
+	filing    chan struct{} // has files written
 	examining chan struct{} // a slot for each torrent that is looked at after it was added
 
 	mu         sync.Mutex // of all below, but for what an entry says is not
@@ -78,8 +79,11 @@ type Library struct {
 	categories map[string]Category
 	tags       map[string]bool
 	rules      []SeedRule
-	lost       totals // of torrents that were removed
-	session    totals // of this run, of torrents that are at work no more
+	unwritten  map[string][]byte // files that are to be written, by id; nil: to be removed
+	lost       totals            // of torrents that were removed
+	session    totals            // of this run, of torrents that are at work no more
+	wasted     int64             // payload bytes of this run that came twice or unasked, to torrents that are at work no more
+	failed     int64             // the same of pieces that failed their hash
 	revision   uint64
 	told       uint64 // the revision that watchers were told of last
 	counts     Counts
@@ -103,6 +107,7 @@ func Open(cfg Config) (*Library, error) {
 	l := &Library{
 		cfg: cfg, log: cfg.Log, begun: time.Now(), set: cfg.Settings, wake: make(chan struct{}, 1), examining: make(chan struct{}, maxExamined),
 		names: map[string]*entry{}, categories: map[string]Category{}, tags: map[string]bool{}, watchers: map[chan struct{}]bool{},
+		filing: make(chan struct{}, 1), unwritten: map[string][]byte{},
 	}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	if err := l.load(); err != nil {
@@ -110,6 +115,7 @@ func Open(cfg Config) (*Library, error) {
 		return nil, err
 	}
 	l.wg.Go(l.keep)
+	l.wg.Go(l.keepFiles)
 	return l, nil
 }
 
@@ -121,6 +127,7 @@ func (l *Library) Close(ctx context.Context) error {
 	l.end()
 	closed := l.cfg.Session.Close(ctx)
 	l.wg.Wait()
+	l.writeFiles()
 	l.mu.Lock()
 	for _, e := range l.entries {
 		if e.t != nil {
