@@ -21,6 +21,7 @@ import (
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/database"
+	"shoal/internal/library/wanted"
 )
 
 // Settings are what may be changed while the library is open.
@@ -69,7 +70,7 @@ type Library struct {
 	end       context.CancelFunc
 	wg        sync.WaitGroup
 	wake      chan struct{} // has the keeper look at once
-	filing    chan struct{} // has files written
+	files     *wanted.Files // one a torrent, from which the database is made anew if it is lost
 	examining chan struct{} // a slot for each torrent that is looked at after it was added
 
 	mu         sync.Mutex // of all below, but for what an entry says is not
@@ -79,11 +80,10 @@ type Library struct {
 	categories map[string]Category
 	tags       map[string]bool
 	rules      []SeedRule
-	unwritten  map[string][]byte // files that are to be written, by id; nil: to be removed
-	lost       totals            // of torrents that were removed
-	session    totals            // of this run, of torrents that are at work no more
-	wasted     int64             // payload bytes of this run that came twice or unasked, to torrents that are at work no more
-	failed     int64             // the same of pieces that failed their hash
+	lost       totals // of torrents that were removed
+	session    totals // of this run, of torrents that are at work no more
+	wasted     int64  // payload bytes of this run that came twice or unasked, to torrents that are at work no more
+	failed     int64  // the same of pieces that failed their hash
 	revision   uint64
 	told       uint64 // the revision that watchers were told of last
 	counts     Counts
@@ -107,15 +107,14 @@ func Open(cfg Config) (*Library, error) {
 	l := &Library{
 		cfg: cfg, log: cfg.Log, begun: time.Now(), set: cfg.Settings, wake: make(chan struct{}, 1), examining: make(chan struct{}, maxExamined),
 		names: map[string]*entry{}, categories: map[string]Category{}, tags: map[string]bool{}, watchers: map[chan struct{}]bool{},
-		filing: make(chan struct{}, 1), unwritten: map[string][]byte{},
 	}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	if err := l.load(); err != nil {
 		l.end()
 		return nil, err
 	}
+	l.files = wanted.Open(cfg.State, cfg.Log)
 	l.wg.Go(l.keep)
-	l.wg.Go(l.keepFiles)
 	return l, nil
 }
 
@@ -127,7 +126,7 @@ func (l *Library) Close(ctx context.Context) error {
 	l.end()
 	closed := l.cfg.Session.Close(ctx)
 	l.wg.Wait()
-	l.writeFiles()
+	l.files.Close()
 	l.mu.Lock()
 	for _, e := range l.entries {
 		if e.t != nil {

@@ -1,15 +1,18 @@
 package library
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"shoal/internal/ident"
+	"shoal/internal/library/wanted"
 )
 
 // record is what is remembered of a torrent, in the database and in its file.
@@ -238,6 +241,18 @@ func (l *Library) save(recs []saved) error {
 	return err
 }
 
+// saveFiles has the files of records written, unless their torrents were removed meanwhile.
+func (l *Library) saveFiles(recs []saved) {
+	for _, r := range recs {
+		l.mu.Lock()
+		here := l.names[r.id] != nil
+		l.mu.Unlock()
+		if here {
+			l.files.Save(r.id, r.doc)
+		}
+	}
+}
+
 // write writes records to the database.
 func (l *Library) write(statement string, recs []saved) error {
 	if len(recs) == 0 {
@@ -295,4 +310,39 @@ func (l *Library) erase(ids []string, lost totals) error {
 		}
 		return putValue(tx, "removed", doc)
 	})
+}
+
+// rebuild fills a lost database from the torrents' files.
+func (l *Library) rebuild() error {
+	var found []*entry
+	seen := map[string]bool{}
+	err := wanted.Read(l.cfg.State, l.log, func(doc []byte) error {
+		r := new(record)
+		if err := json.Unmarshal(doc, r); err != nil {
+			return err
+		}
+		switch {
+		case !r.valid():
+			return errors.New("it names no torrent")
+		case l.names[r.ID] == nil && !seen[r.ID]:
+			seen[r.ID] = true
+			found = append(found, &entry{rec: *r})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(found, func(a, b *entry) int { return cmp.Compare(a.rec.Added, b.rec.Added) })
+	for _, e := range found {
+		l.enter(e)
+		if e.rec.Category != "" {
+			l.categories[e.rec.Category] = Category{Name: e.rec.Category}
+		}
+	}
+	l.log.Warn("the list of torrents was made anew from their files", "torrents", len(found))
+	if err := l.saveValue("categories", l.categories); err != nil {
+		return err
+	}
+	return l.cfg.Database.Durable(l.ctx, func(tx *sql.Tx) error { return put(tx, insertRecord, encode(found...)) })
 }

@@ -109,8 +109,8 @@ func (l *Library) forget(list []*entry) error {
 	l.lost = lost
 	l.mu.Unlock()
 	l.drop(list...)
-	l.removeFiles(list)
 	for _, e := range list {
+		l.files.Remove(e.rec.ID)
 		l.cfg.Session.Forget(e.rec.hash())
 	}
 	return nil
