@@ -159,9 +159,8 @@ func TestNodePermission(t *testing.T) {
 	t.Parallel()
 	_, addr, link, path := stageCrash(t, 3<<20)
 	must(t, os.Chmod(scratch, 0o755)) // the user is to find the program
-	home, err := os.MkdirTemp("", "shoal-node-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(home), 0o755)) // and its home
 	must(t, os.Chown(home, nobody, nobody))
 	as := []string{needProgram(t, "setpriv", "util-linux"), "--reuid", fmt.Sprint(nobody), "--regid", fmt.Sprint(nobody), "--clear-groups"}
 	n := newNode(t, home, as)
