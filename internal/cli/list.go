@@ -112,17 +112,12 @@ func (a *app) top() *cobra.Command {
 			if err == nil {
 				page, err = cl.List(ctx, library.Query{Sort: "down_rate", Desc: true, Limit: 200})
 			}
-			if err != nil && ctx.Err() == nil {
+			if err == nil {
+				a.look(d, &totals, page.Torrents)
+			} else if ctx.Err() == nil {
 				return err
 			}
-			if ctx.Err() != nil { // the person has seen enough
-				return nil
-			}
-			a.look(d, &totals, page.Torrents)
-			if once || !d.tty && !a.json {
-				return nil
-			}
-			if !sleep(ctx, time.Second) {
+			if once || !d.tty && !a.json || !sleep(ctx, time.Second) { // the person has seen enough
 				return nil
 			}
 		}
