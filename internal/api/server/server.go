@@ -197,11 +197,11 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	if s.Health != nil {
 		if err := s.Health(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			w.Write([]byte(err.Error() + "\n"))
+			_, _ = w.Write([]byte(err.Error() + "\n"))
 			return
 		}
 	}
-	w.Write([]byte("ok\n"))
+	_, _ = w.Write([]byte("ok\n"))
 }
 
 // limited bounds how long a request and its answer may take.
@@ -209,8 +209,8 @@ func limited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
 		now := time.Now()
-		c.SetReadDeadline(now.Add(bodyTimeout))
-		c.SetWriteDeadline(now.Add(bodyTimeout + writeTimeout))
+		_ = c.SetReadDeadline(now.Add(bodyTimeout))
+		_ = c.SetWriteDeadline(now.Add(bodyTimeout + writeTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		h.ServeHTTP(w, r)
 	})
@@ -232,6 +232,6 @@ type patientWriter struct {
 func (p *patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
-	p.conn.SetWriteDeadline(time.Now().Add(stallTimeout))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(stallTimeout))
 	return p.ResponseWriter.Write(b)
 }
