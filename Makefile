@@ -6,12 +6,14 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := gcc libc6-dev transmission-daemon transmission-cli aria2 python3-libtorrent opentracker nginx-light mktorrent miniupnpd-nftables nftables iproute2 tor \
             dante-server tinyproxy ca-certificates mpv ffmpeg
 RIVALS   := rtorrent python3-libtorrent mktorrent iproute2
+# A tag's version, else the date and hash of the commit.
+VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | sed 's/^v//' | grep . || git log -1 --date=format:%Y%m%d --format=0.0.0-%cd.g%h 2>/dev/null || echo 0.0.0)
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 
 WEB_PACKAGES := chromium fonts-noto-core
 
-.PHONY: web web-deps web-check web-test help build test deps bench-deps check cross lint unit interop leak-matrix demo-no-centre fuzz bench clean
+.PHONY: help build test deps bench-deps web-deps check cross lint unit interop web web-check web-test web-all leak-matrix demo-no-centre fuzz bench release release-check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -76,6 +78,12 @@ fuzz: ## every fuzz target for 30 s
 
 bench: bench-deps ## measure shoal beside other clients: the table of docs/performance.md (root, 20 minutes)
 	$(GO) run ./bench
+
+release: ## archives, Debian packages, SBOM and checksums for every system, in dist
+	packaging/release.sh '$(VERSION)' dist $(TARGETS)
+
+release-check: ## whether a release is the same when it is made again, and its package installs (root)
+	$(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$$GOFLAGS" packaging/check.sh
 
 web: ## build the web UI into internal/webui/dist, from where it is embedded (needs Node 20.19 or newer)
 	cd web && npm ci --no-fund --no-audit && npm run --silent api && npm run --silent build

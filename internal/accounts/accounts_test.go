@@ -92,6 +92,17 @@ func TestSetupOnce(t *testing.T) {
 	}
 }
 
+// Whoever makes the first user by the socket of the machine has set the node up.
+func TestSetupEndsWithTheFirstUser(t *testing.T) {
+	a, _, _ := start(t)
+	code := a.SetupCode()
+	must(t, a.AddUser(t.Context(), "ann", "correct horse", Viewer))
+	if a.SetupCode() != "" {
+		t.Fatal("the code is still there")
+	}
+	wants(t, a.Setup(t.Context(), here, code, "eve", "correct horse"), ErrSetup)
+}
+
 func TestSetupCodeCannotBeGuessed(t *testing.T) {
 	a, _, _ := start(t)
 	var slow TooSoon

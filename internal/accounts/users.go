@@ -39,7 +39,7 @@ func (a *Accounts) Users(ctx context.Context) ([]Account, error) {
 	return list, rows.Err()
 }
 
-// AddUser makes a user. What it returns is a Mistake, ErrExists, ErrTooMany or an error of the database.
+// AddUser makes a user; the first ends the setup. What it returns is a Mistake, ErrExists, ErrTooMany or an error of the database.
 func (a *Accounts) AddUser(ctx context.Context, name, password string, role Role) error {
 	if len(name) > maxName || !names.MatchString(name) {
 		return Mistake(fmt.Sprintf("a user's name is up to %d letters, digits, dots, dashes, underscores and @", maxName))
@@ -51,7 +51,11 @@ func (a *Accounts) AddUser(ctx context.Context, name, password string, role Role
 	if err != nil {
 		return err
 	}
-	return a.db.Durable(ctx, func(tx *sql.Tx) error { return a.insert(tx, name, sealed, role) })
+	err = a.db.Durable(ctx, func(tx *sql.Tx) error { return a.insert(tx, name, sealed, role) })
+	if err == nil {
+		a.endSetup()
+	}
+	return err
 }
 
 func (a *Accounts) insert(tx *sql.Tx, name, sealed string, role Role) error {
@@ -124,11 +128,7 @@ func (a *Accounts) EnsureAdmin(ctx context.Context, name, password string) error
 	err := a.db.Read.QueryRowContext(ctx, "select password from user where name = ?", name).Scan(&stored)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		err = a.AddUser(ctx, name, password, Admin)
-		if err == nil {
-			a.endSetup()
-		}
-		return err
+		return a.AddUser(ctx, name, password, Admin)
 	case err != nil:
 		return err
 	}

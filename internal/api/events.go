@@ -1,14 +1,9 @@
 package api
 
 import (
-	"encoding/json"
-
 	"shoal/internal/library"
 	"shoal/internal/logring"
 )
-
-// Fields are those of a row that changed, by their names in JSON.
-type Fields map[string]json.RawMessage
 
 // Delta is what changed in the window of the list since the event before. Event "delta"; the first is "list", a library.Page.
 type Delta struct {

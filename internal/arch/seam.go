@@ -72,9 +72,12 @@ var socketless = []string{
 	"github.com/prometheus/client_golang/prometheus",
 	"github.com/prometheus/client_golang/prometheus/collectors",
 	"github.com/prometheus/client_golang/prometheus/promhttp",
+	"github.com/oschwald/maxminddb-golang/v2",
+	"github.com/mmcdole/gofeed", // its Parse: ParseURL has a client of its own
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",
 	"github.com/spf13/cobra",
+	"github.com/spf13/cobra/doc",
 	"github.com/spf13/pflag",
 	"golang.org/x/crypto/argon2",
 	"golang.org/x/sys/cpu",

@@ -32,6 +32,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return codeOf(err)
 }
 
+// Root returns the tree of verbs, for who makes manuals of it.
+func Root() *cobra.Command { return (&app{out: io.Discard, err: io.Discard}).root() }
+
 // interrupts returns a context that the first Ctrl-C ends. The second leaves at once.
 func interrupts(stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -97,7 +100,9 @@ func (a *app) root() *cobra.Command {
 	c.SetUsageTemplate(usageTemplate)
 	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line; sizes in bytes, times in seconds")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print errors and results only")
-	c.AddCommand(a.daemon(), a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker(), a.config(), a.doctor(), a.healthcheck(), a.installHandlers())
+	c.AddCommand(a.daemon(), a.add(), a.ls(), a.top(), a.pause(), a.resume(), a.remove(), a.set(), a.recheckVerb(), a.announce(), a.files(), a.peersVerb(), a.trackers(),
+		a.token(), a.user())
+	c.AddCommand(a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker(), a.config(), a.doctor(), a.healthcheck(), a.installHandlers())
 	return c
 }
 

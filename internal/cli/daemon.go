@@ -21,7 +21,7 @@ func (a *app) daemon() *cobra.Command {
 qBittorrent's or Transmission's API. Its settings come from flags, SHOAL_... variables, a file and the web UI, in this order; see 'shoal config'.`,
 		Example: `  shoal                                    the same as shoal daemon
   shoal daemon --home ~/torrents           everything below one folder
-  shoal daemon --api 0.0.0.0:7462          to be used from other machines`,
+  shoal daemon --api-listen 0.0.0.0:7462   to be used from other machines`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.runDaemon(c, &f) },
 	}

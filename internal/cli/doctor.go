@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"shoal/internal/config"
 	"shoal/internal/doctor"
-	"shoal/internal/netx"
 )
 
 // doctorFlags are the flags of `shoal doctor`.
@@ -61,16 +59,18 @@ func (a *app) runDoctor(c *cobra.Command, f *doctorFlags) error {
 		Network: n, Downloads: set.Config.Folders.Downloads, State: set.Config.Folders.State, Floor: set.Config.Disk.FreeSpaceFloor,
 		MaxPeers: set.Config.Network.MaxPeers, Isolated: f.network.isolated,
 	}
-	e.Device, e.Address, e.Proxy = f.network.binding()
+	e.Device, e.Address, e.Proxy = (&config.Network{Route: f.network.route, Bind: f.network.bind}).Binding()
 	ctx, cancel := context.WithTimeout(c.Context(), f.timeout)
 	defer cancel()
 	if !f.offline {
 		began := time.Now()
 		s, err := f.network.session(a, n)
 		if err != nil {
-			return err
+			const remedy = "see what is said of the route; a port that is taken is another program's, or a node's that runs already"
+			failed := doctor.Result{ID: "session", Title: "Session", Status: doctor.Fail, Message: err.Error(), Remedy: remedy}
+			return a.report(append([]doctor.Result{failed}, doctor.Run(ctx, e)...))
 		}
-		defer closeSession(s)
+		defer func() { _ = closeSession(s) }()
 		e.Facts = func() doctor.Facts { return doctor.FactsOf(s, began) }
 		a.say("looking; this takes up to %s", duration(f.timeout))
 	}
@@ -130,18 +130,4 @@ func (f *networkFlags) preset(c *cobra.Command, s *config.Config) {
 			p.set()
 		}
 	}
-}
-
-// binding tells how the network's sockets are held, as netx.Route.Binding does.
-func (f *networkFlags) binding() (device string, local netip.Addr, proxy string) {
-	if r, err := netx.ParseRoute(f.route); err == nil {
-		device, local, proxy = r.Binding()
-	}
-	if f.bind == "" {
-		return device, local, proxy
-	}
-	if a, err := netip.ParseAddr(f.bind); err == nil {
-		return device, a.Unmap(), proxy
-	}
-	return f.bind, local, proxy
 }

@@ -18,6 +18,8 @@ const (
 	exitDiskFull    = 5
 	exitUnsound     = 6 // data does not match its hashes
 	exitInterrupted = 7 // interrupted before the work was done; it can be taken up again
+	exitDenied      = 8 // the node wants to know who asks, or does not let them
+	exitUnreachable = 9 // no node answers
 )
 
 // exitError is an error that names its exit code.

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"shoal/internal/api"
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
@@ -31,6 +34,10 @@ type getFlags struct {
 	preallocate bool
 	recheck     bool
 	timeout     time.Duration
+	wait        bool
+	detach      bool
+	alone       bool
+	placeFlags
 }
 
 func (a *app) get() *cobra.Command {
@@ -44,7 +51,13 @@ func (a *app) get() *cobra.Command {
   shoal get show.torrent --select '*.mkv' --sequential
   shoal get 'magnet:?xs=urn:btpk:…'               the newest that a publisher names`,
 		Args: arguments(1, "what to fetch"),
-		RunE: func(c *cobra.Command, args []string) error { return a.runGet(c.Context(), &f, args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if cl := f.handOver(c); cl != nil {
+				defer cl.Close()
+				return apiError(a.handOver(c.Context(), cl, &f, args))
+			}
+			return a.runGet(c.Context(), &f, args)
+		},
 	}
 	f.networkFlags.add(c)
 	f.addTrackers(c)
@@ -59,7 +72,49 @@ func (a *app) get() *cobra.Command {
 	fl.BoolVar(&f.preallocate, "preallocate", false, "reserve the whole space on disk at once")
 	fl.BoolVar(&f.recheck, "recheck", false, "hash what is on disk instead of trusting the journal")
 	fl.DurationVar(&f.timeout, "timeout", 0, "give up if no metadata has come for so long")
+	f.placeFlags.add(c)
+	fl.BoolVar(&f.wait, "wait", false, "where a node runs and takes it over, show progress until it is complete (the default)")
+	fl.BoolVar(&f.detach, "detach", false, "where a node runs and takes it over, do not wait")
+	fl.BoolVar(&f.alone, "no-node", false, "fetch in this process even if a node runs")
+	c.MarkFlagsMutuallyExclusive("wait", "detach", "no-node")
 	return c
+}
+
+// handable are the flags of get that a node can do as well.
+var handable = []string{"output", "seed", "seed-ratio", "seed-time", "sequential", "tracker", "peer", "limit-down", "limit-up", "wait", "detach", "home", "config", "json", "quiet"}
+
+// handOver returns a client of the node that is to do the work, nil if none runs or the flags ask for what only this process can do.
+func (f *getFlags) handOver(c *cobra.Command) *api.Client {
+	own := false
+	c.Flags().Visit(func(fl *pflag.Flag) { own = own || !slices.Contains(handable, fl.Name) })
+	if own {
+		return nil
+	}
+	return (&remote{placeFlags: f.placeFlags}).running(c.Context())
+}
+
+// handOver gives the work to the node.
+func (a *app) handOver(ctx context.Context, cl *api.Client, f *getFlags, args []string) error {
+	add := addFlags{dir: f.dir, sequential: f.sequential, down: f.down, up: f.up, trackers: f.trackers, peers: f.peers}
+	if f.seed {
+		add.ratio, add.seedTime = "forever", "forever"
+	}
+	if f.ratio > 0 {
+		add.ratio = fmt.Sprint(f.ratio)
+	}
+	if f.seedTime > 0 {
+		add.seedTime = f.seedTime.String()
+	}
+	q, err := add.request(args)
+	if err != nil {
+		return err
+	}
+	a.say("a node runs and takes it over; --no-node fetches here")
+	added, err := a.give(ctx, cl, q)
+	if err != nil || f.detach {
+		return err
+	}
+	return a.await(ctx, cl, added)
 }
 
 // fetcher is one run of `shoal get`.

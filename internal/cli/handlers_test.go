@@ -23,14 +23,14 @@ func TestPreferAndDrop(t *testing.T) {
 		if test.before != "" {
 			lines = strings.Split(test.before, "\n")
 		}
-		got := preferApp(lines, "Default Applications", mime, desktopEntry)
+		got := preferUs(lines, "Default Applications", mime)
 		if strings.Join(got, "\n") != test.after {
 			t.Errorf("%q:\n%q, want\n%q", test.before, strings.Join(got, "\n"), test.after)
 		}
-		if again := preferApp(strings.Split(test.after, "\n"), "Default Applications", mime, desktopEntry); strings.Join(again, "\n") != test.after {
+		if again := preferUs(strings.Split(test.after, "\n"), "Default Applications", mime); strings.Join(again, "\n") != test.after {
 			t.Errorf("a second time: %q", again)
 		}
-		if got := strings.Join(dropApp(got, desktopEntry), "\n"); got != test.dropped {
+		if got := strings.Join(dropUs(got), "\n"); got != test.dropped {
 			t.Errorf("dropped: %q, want %q", got, test.dropped)
 		}
 	}

@@ -75,8 +75,8 @@ func addHandlers(program string) error {
 	refresh(apps)
 	return editMimeApps(func(lines []string) []string {
 		for _, mime := range opened {
-			lines = preferApp(lines, "Default Applications", mime, desktopEntry)
-			lines = preferApp(lines, "Added Associations", mime, desktopEntry)
+			lines = preferUs(lines, "Default Applications", mime)
+			lines = preferUs(lines, "Added Associations", mime)
 		}
 		return lines
 	})
@@ -92,7 +92,7 @@ func removeHandlers() error {
 		return err
 	}
 	refresh(apps)
-	return editMimeApps(func(lines []string) []string { return dropApp(lines, desktopEntry) })
+	return editMimeApps(func(lines []string) []string { return dropUs(lines) })
 }
 
 // refresh has the desktop's cache of entries made anew, where there is the program for it; desktops that look at the files themselves
@@ -162,8 +162,8 @@ func replaceFile(path string, b []byte, mode fs.FileMode) error {
 	return err
 }
 
-// preferApp puts an application first among those of a type in a group of mimeapps.list. All else stays as it is.
-func preferApp(lines []string, group, mime, app string) []string {
+// preferUs puts our entry first among those of a type in a group of mimeapps.list. All else stays as it is.
+func preferUs(lines []string, group, mime string) []string {
 	in, end := false, -1 // end is where the group's next key would go
 	for i, line := range lines {
 		text := strings.TrimSpace(line)
@@ -175,11 +175,11 @@ func preferApp(lines []string, group, mime, app string) []string {
 		}
 		key, value, ok := strings.Cut(text, "=")
 		if in && ok && strings.TrimSpace(key) == mime {
-			lines[i] = mime + "=" + strings.Join(append([]string{app}, without(value, app)...), ";") + ";"
+			lines[i] = mime + "=" + strings.Join(append([]string{desktopEntry}, others(value)...), ";") + ";"
 			return lines
 		}
 	}
-	line := mime + "=" + app + ";"
+	line := mime + "=" + desktopEntry + ";"
 	if end >= 0 {
 		return slices.Insert(lines, end, line)
 	}
@@ -189,24 +189,24 @@ func preferApp(lines []string, group, mime, app string) []string {
 	return append(lines, "["+group+"]", line)
 }
 
-// dropApp takes an application out of every list; a key of which nothing is left goes.
-func dropApp(lines []string, app string) []string {
+// dropUs takes our entry out of every list; a key of which nothing is left goes.
+func dropUs(lines []string) []string {
 	var kept []string
 	for _, line := range lines {
 		key, value, ok := strings.Cut(line, "=")
-		if !ok || strings.HasPrefix(strings.TrimSpace(line), "#") || !slices.Contains(strings.Split(value, ";"), app) {
+		if !ok || strings.HasPrefix(strings.TrimSpace(line), "#") || !slices.Contains(strings.Split(value, ";"), desktopEntry) {
 			kept = append(kept, line)
-		} else if rest := without(value, app); len(rest) > 0 {
+		} else if rest := others(value); len(rest) > 0 {
 			kept = append(kept, key+"="+strings.Join(rest, ";")+";")
 		}
 	}
 	return kept
 }
 
-// without returns the applications of a list but one.
-func without(list, app string) (rest []string) {
+// others returns the applications of a list but ours.
+func others(list string) (rest []string) {
 	for _, a := range strings.Split(list, ";") {
-		if a = strings.TrimSpace(a); a != "" && a != app {
+		if a = strings.TrimSpace(a); a != "" && a != desktopEntry {
 			rest = append(rest, a)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"shoal/internal/bt/metainfo"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
+	"shoal/internal/link"
 	"shoal/internal/netx"
 	"shoal/internal/stream"
 )
@@ -116,9 +117,9 @@ func (p *screening) start() (err error) {
 }
 
 // run fetches, serves and plays.
-func (p *screening) run(ctx context.Context, l *link, player *stream.Player) error {
-	if l.magnet != nil {
-		if err := p.follow(ctx, l.magnet); err != nil {
+func (p *screening) run(ctx context.Context, l *link.Link, player *stream.Player) error {
+	if l.Magnet != nil {
+		if err := p.follow(ctx, l.Magnet); err != nil {
 			return err
 		}
 	}
@@ -138,18 +139,18 @@ func (p *screening) run(ctx context.Context, l *link, player *stream.Player) err
 	return p.show(ctx, info, player)
 }
 
-func (p *screening) selection(l *link) *selection {
+func (p *screening) selection(l *link.Link) *selection {
 	return &selection{globs: p.f.selected, ranges: rangesOf(l)}
 }
 
 // begin adds the torrent. Only what is played is wanted, and subtitles beside it.
-func (p *screening) begin(ctx context.Context, l *link) error {
-	spec := l.spec()
+func (p *screening) begin(ctx context.Context, l *link.Link) error {
+	spec := l.Spec()
 	p.f.apply(&spec)
 	spec.Root, spec.Transient = p.f.dir, p.f.noKeep
 	var more []string
-	if l.magnet != nil {
-		more = l.magnet.Peers
+	if l.Magnet != nil {
+		more = l.Magnet.Peers
 	}
 	var err error
 	if spec.Peers, err = p.f.addresses(ctx, p.app, p.net, more); err != nil {
@@ -167,7 +168,7 @@ func (p *screening) begin(ctx context.Context, l *link) error {
 	}
 	t, err := p.s.Add(spec)
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.text, err)
+		return fmt.Errorf("%s: %w", l.Text, err)
 	}
 	p.it = &item{link: l, t: t}
 	return nil
@@ -201,11 +202,11 @@ func (p *screening) settle(ctx context.Context) error {
 		select {
 		case <-p.it.t.Settled():
 			if st := p.it.t.Status(); st.Phase == torrent.Failed {
-				return fmt.Errorf("%s: %w", p.it.link.name(), st.Problem)
+				return fmt.Errorf("%s: %w", nameOf(p.it.link), st.Problem)
 			}
 			return nil
 		case <-ctx.Done():
-			return withCode(exitInterrupted, fmt.Errorf("interrupted before there was anything to play: %s", p.it.link.name()))
+			return withCode(exitInterrupted, fmt.Errorf("interrupted before there was anything to play: %s", nameOf(p.it.link)))
 		case <-tick.C:
 			p.d.show([]*item{p.it})
 			if err := overdue(p.it, p.f.timeout); err != nil {
@@ -235,7 +236,7 @@ func (p *screening) show(ctx context.Context, info *metainfo.Info, player *strea
 		return withCode(exitNetwork, fmt.Errorf("listening for the player: %w", err))
 	}
 	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go h.Serve(ln)
+	go func() { _ = h.Serve(ln) }() // until Close
 	defer h.Close()
 
 	base := "http://" + ln.Addr().String()
@@ -268,7 +269,7 @@ func (p *screening) watch(ctx context.Context, player *stream.Player, ended <-ch
 	for {
 		st := p.it.t.Status()
 		if st.DiskFull {
-			return fmt.Errorf("%s: %w", p.it.link.name(), st.Problem)
+			return fmt.Errorf("%s: %w", nameOf(p.it.link), st.Problem)
 		}
 		select {
 		case err := <-ended:

@@ -108,6 +108,14 @@ func (d *display) draw(lines []string) {
 	io.WriteString(d.a.out, b.String())
 }
 
+// rows returns how many lines fit on the terminal.
+func (d *display) rows() int {
+	if _, h, err := term.GetSize(int(d.a.out.(*os.File).Fd())); err == nil && h > 2 {
+		return h - 1
+	}
+	return 24
+}
+
 // erase moves to the top of the last drawing and clears it.
 func (d *display) erase(b *strings.Builder) {
 	if d.drawn > 0 {

@@ -7,6 +7,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"shoal/internal/netx"
 )
 
 // Config is what the node is to do. Paths are absolute. A limit of 0 is none, unless it says otherwise.
@@ -70,9 +72,24 @@ type Network struct {
 	DHTNodes        []string // HOST:PORT
 	LSD             bool
 	PortMap         bool
+	Countries       string // a file; see package geoip
 	IPFilter        string // a file
 	MaxPeers        int
 	MaxPeersTorrent int
+}
+
+// Binding tells how the sockets for peers are held, as netx.Route.Binding does: what Route and Bind come to together.
+func (n *Network) Binding() (device string, local netip.Addr, proxy string) {
+	if r, err := netx.ParseRoute(n.Route); err == nil {
+		device, local, proxy = r.Binding()
+	}
+	if n.Bind == "" {
+		return device, local, proxy
+	}
+	if a, err := netip.ParseAddr(n.Bind); err == nil {
+		return device, a.Unmap(), proxy
+	}
+	return n.Bind, local, proxy
 }
 
 // Bandwidth is in bytes a second.
@@ -110,7 +127,6 @@ const (
 	ActionPause      = "pause"
 	ActionRemove     = "remove"
 	ActionRemoveData = "remove_data"
-	ActionSuperSeed  = "super_seed"
 	ActionNone       = "none"
 )
 

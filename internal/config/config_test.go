@@ -158,7 +158,7 @@ func TestProblems(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		{"[bandwith]\ndown = 1\n", nil, []string{"config.toml:2: unknown key bandwith.down; did you mean bandwidth.down?"}},
+		{"[bandwdth]\ndown = 1\n", nil, []string{"config.toml:2: unknown key bandwdth.down; did you mean bandwidth.down?"}},
 		{"\n\n[bandwidth]\nup = 1\ndwon = 1\n", nil, []string{"config.toml:5: unknown key bandwidth.dwon; did you mean bandwidth.down?"}},
 		{"bandwidth.dow = 1\n", nil, []string{"config.toml:1: unknown key bandwidth.dow; did you mean bandwidth.down?"}},
 		{"[zzzzzz]\n", nil, []string{"config.toml:1: unknown key zzzzzz"}},
@@ -181,7 +181,7 @@ func TestProblems(t *testing.T) {
 		{"[api]\ntrusted_proxies = ['10.0.0.0/99']\n", nil, []string{"not an address or a network"}},
 		{"[seeding]\nratio = -1\n", nil, []string{"not a ratio"}},
 		{"[seeding]\ntime = '1 week'\n", nil, []string{"not a duration such as 90s"}},
-		{"", []string{"SHOAL_BANDWITH_DOWN=1"}, []string{"SHOAL_BANDWITH_DOWN: unknown variable; did you mean SHOAL_BANDWIDTH_DOWN?"}},
+		{"", []string{"SHOAL_BANDWDTH_DOWN=1"}, []string{"SHOAL_BANDWDTH_DOWN: unknown variable; did you mean SHOAL_BANDWIDTH_DOWN?"}},
 		{"", []string{"SHOAL_BANDWIDTH_DOWN=much"}, []string{"SHOAL_BANDWIDTH_DOWN: bandwidth.down: \"much\" is wrong"}},
 		{"", []string{"SHOAL_ADMIN_PASSWORD_FILE=/nonexistent/x"}, []string{"SHOAL_ADMIN_PASSWORD_FILE: admin.password: the file that holds it: open /nonexistent/x"}},
 		{"", []string{"SHOAL_ADMIN_PASSWORD_FILE=/dev/null"}, []string{"/dev/null is empty"}},
@@ -491,4 +491,23 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestBinding(t *testing.T) {
+	for _, test := range []struct{ route, bind, device, local, proxy string }{
+		{"", "", "", "invalid IP", ""},
+		{"interface:wg0?dns=10.0.0.1", "", "wg0", "invalid IP", ""},
+		{"", "wg0", "wg0", "invalid IP", ""},
+		{"10.0.0.2", "", "", "10.0.0.2", ""},
+		{"", "10.0.0.2", "", "10.0.0.2", ""},
+		{"socks5://10.0.0.1:1080", "wg0", "wg0", "invalid IP", "10.0.0.1:1080"},
+		{"socks5://10.0.0.1:1080?via=wg0", "", "wg0", "invalid IP", "10.0.0.1:1080"},
+		{"tor", "10.0.0.2", "", "10.0.0.2", "127.0.0.1:9050"},
+	} {
+		n := Network{Route: test.route, Bind: test.bind}
+		device, local, proxy := n.Binding()
+		if device != test.device || local.String() != test.local || proxy != test.proxy {
+			t.Errorf("%+v: %s %s %s", test, device, local, proxy)
+		}
+	}
 }

@@ -127,6 +127,9 @@ var networkSettings = []setting{
 	{key: "network.port_map", kind: Bool, def: "true", title: "Open the port", restart: true, flag: "no-port-map",
 		text:  "Ask the router to open our port, by UPnP, NAT-PMP or PCP.",
 		field: func(c *Config) any { return &c.Network.PortMap }},
+	{key: "network.countries", kind: Path, title: "Countries of peers", restart: true,
+		text:  "File that tells the country of an address, in MaxMind's format (MMDB), such as GeoLite2-Country or DB-IP Lite. Nobody is asked for it.",
+		field: func(c *Config) any { return &c.Network.Countries }},
 	{key: "network.ip_filter", kind: Path, title: "IP filter", restart: true, flag: "ip-filter",
 		text:  "File of addresses to have nothing to do with: P2P, DAT or CIDR lines, gzip or not.",
 		field: func(c *Config) any { return &c.Network.IPFilter }},
@@ -176,8 +179,8 @@ var queueSettings = []setting{
 		text:  "Seed for so long, such as 12h or 7d; 0: no limit. With a ratio as well, whichever comes first.",
 		field: func(c *Config) any { return &c.Seeding.Time }},
 	{key: "seeding.action", kind: Enum, def: ActionPause, title: "Afterwards",
-		choices: []string{ActionPause, ActionRemove, ActionRemoveData, ActionSuperSeed, ActionNone},
-		text:    "What to do with a torrent that was seeded enough: pause it, remove it, remove it with its data, go on as a super-seed, or nothing.",
+		choices: []string{ActionPause, ActionRemove, ActionRemoveData, ActionNone},
+		text:    "What to do with a torrent that was seeded enough: pause it, remove it, remove it with its data, or nothing.",
 		field:   func(c *Config) any { return &c.Seeding.Action }},
 }
 

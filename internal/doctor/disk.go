@@ -52,7 +52,7 @@ func writeSpeed(ctx context.Context, f *os.File, now func() time.Time) (float64,
 	b := make([]byte, 1<<20)
 	began, n := now(), 0
 	for n < speedBytes && now().Sub(began) < speedTime && ctx.Err() == nil {
-		random.Read(b)
+		_, _ = random.Read(b)
 		k, err := f.Write(b)
 		n += k
 		if err != nil {

@@ -159,12 +159,12 @@ func (f *fault) run(t *testing.T) {
 	}
 }
 
-var down = fmt.Errorf("%w: proxy: refused", netx.ErrRouteDown)
+var errDown = fmt.Errorf("%w: proxy: refused", netx.ErrRouteDown)
 
 var networkFaults = []fault{
 	{"no way in", func(e *Environment) {
-		e.change(func(f *Facts) { f.Four, f.PortMap.IPv4 = 0, portmap.Side{Problem: "no gateway answers"} })
-	}, "port_ipv4", Warn, "the router does not open it: no gateway answers", "forward port 6881, TCP and UDP"},
+		e.change(func(f *Facts) { f.Four, f.PortMap.IPv4 = 0, portmap.Side{Problem: "PCP: no\nno gateway answers"} })
+	}, "port_ipv4", Warn, "the router does not open it: PCP: no, no gateway answers", "forward port 6881, TCP and UDP"},
 	{"router not asked", func(e *Environment) {
 		e.change(func(f *Facts) { f.Four, f.PortMapped, f.PortMap = 0, false, portmap.Status{} })
 	}, "port_ipv4", Warn, "is not asked", "network.port_map = true"},
@@ -209,7 +209,7 @@ var networkFaults = []fault{
 		e.Network.(*fake).traits.Packets = false
 	}, "dht", Skip, "no UDP", ""},
 
-	{"proxy down", func(e *Environment) { e.Network.(*fake).probe = down }, "route", Fail, "the route is down", "network.route"},
+	{"proxy down", func(e *Environment) { e.Network.(*fake).probe = errDown }, "route", Fail, "the route is down", "network.route"},
 	{"no interface", func(e *Environment) { e.Device = "shoal-none0" }, "route", Fail, "interface shoal-none0", "ip link"},
 	{"interface down", func(e *Environment) {
 		e.Device = "wg0"
@@ -261,6 +261,16 @@ var leakFaults = []fault{
 		e.Address = addr("10.8.0.2")
 		e.Network.(*fake).dial = func(string, string) (net.Conn, error) { return conn{local: "192.168.1.2:9"}, nil }
 	}, "leak", Fail, "not 10.8.0.2", "report"},
+	{"groups of an address", func(e *Environment) {
+		e.Address = addr("10.8.0.2")
+		e.Network.(*fake).dial = nil
+		open(e, sockets.Socket{Network: "udp", Local: at("[::]:6771")}, sockets.Socket{Network: "udp", Local: at("10.8.0.2:6881")})
+	}, "leak", OK, "all of the 2", ""},
+	{"packets beside the address", func(e *Environment) {
+		e.Address = addr("10.8.0.2")
+		e.Network.(*fake).dial = nil
+		open(e, sockets.Socket{Network: "udp", Local: at("[::]:6881")})
+	}, "leak", Fail, "bound to [::]:6881", "report"},
 	{"round the proxy", func(e *Environment) {
 		e.Proxy = "198.51.100.1:1080"
 		open(e, sockets.Socket{Network: "tcp", Local: at("192.168.1.2:1"), Remote: at("198.51.100.1:1080")}, sockets.Socket{Network: "tcp", Local: at("192.168.1.2:2"), Remote: at("203.0.113.1:80")})

@@ -20,7 +20,7 @@ func featuresOf(f *os.File) (features, error) {
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
 		return features{}, err
 	}
-	is := features{name: fileSystems[int64(st.Type)], small: int64(st.Type) == fat}
+	is := features{name: fileSystems[st.Type], small: st.Type == fat}
 	const hole = 4 << 20
 	if err := f.Truncate(hole); err != nil {
 		return is, err

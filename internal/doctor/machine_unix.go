@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 package doctor
 
@@ -7,7 +7,7 @@ import "syscall"
 func fileLimits() (soft, hard uint64, err error) {
 	var l syscall.Rlimit
 	err = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l)
-	return uint64(l.Cur), uint64(l.Max), err
+	return l.Cur, l.Max, err
 }
 
 func raiseFiles(to uint64) error {
@@ -15,9 +15,6 @@ func raiseFiles(to uint64) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
 		return err
 	}
-	setLimit(&l.Cur, to)
+	l.Cur = to
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
-
-// setLimit is for systems that differ in the sign of a limit.
-func setLimit[T int64 | uint64](to *T, n uint64) { *to = T(n) }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"shoal/internal/dht"
@@ -87,7 +88,7 @@ func port(ctx context.Context, e *Environment, six bool) finding {
 	}
 	text := fmt.Sprintf("nobody has come in at port %d, and ", at)
 	if side.Problem != "" {
-		text += "the router does not open it: " + side.Problem
+		text += "the router does not open it: " + strings.ReplaceAll(side.Problem, "\n", ", ")
 	} else {
 		text += "the router is not asked to open it"
 	}
@@ -301,12 +302,19 @@ func leak(ctx context.Context, e *Environment) finding {
 	n := 0
 	for _, s := range all {
 		if stray, held := e.stray(s); stray {
-			return finding{Fail, fmt.Sprintf("a %s socket goes round the route: from %s to %s", s.Network, s.Local, s.Remote), remedy}
+			return finding{Fail, fmt.Sprintf("a %s socket goes round the route: %s", s.Network, ends(s)), remedy}
 		} else if held {
 			n++
 		}
 	}
 	return ok("all of the %d open sockets that leave this machine are held by the route, and so are new ones", n)
+}
+
+func ends(s sockets.Socket) string {
+	if !s.Remote.IsValid() {
+		return "bound to " + s.Local.String()
+	}
+	return fmt.Sprintf("from %s to %s", s.Local, s.Remote)
 }
 
 // chosen connects a packet socket to nowhere, and says what is wrong with the local address that it got. That there is no way is fine.
@@ -358,8 +366,15 @@ func (e *Environment) stray(s sockets.Socket) (stray, held bool) {
 		}
 		return remote != proxy.Unmap(), remote == proxy.Unmap()
 	}
+	if s.Network == "udp" && local.IsUnspecified() && !remote.IsValid() && slices.Contains(groupPorts, s.Local.Port()) {
+		return false, true
+	}
 	return local != e.Address.Unmap(), local == e.Address.Unmap()
 }
+
+// groupPorts are of sockets that hear a multicast group, which cannot be bound to one address: they join on its interface alone. BEP 14, NAT-PMP and
+// PCP (RFC 6886, 6887), SSDP.
+var groupPorts = []uint16{6771, 5350, 1900}
 
 func portOf(a net.Addr) uint16 {
 	_, port, err := net.SplitHostPort(a.String())

@@ -152,13 +152,34 @@ func (l *Library) recheck(e *entry) {
 		l.release(e, nil) // the keeper starts it
 		return
 	}
-	l.release(e, l.offline(e, func(t *torrent.Torrent) error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		st := t.Status()
-		e.rec.Done, e.rec.Complete, e.dirty = st.Done, st.Phase == torrent.Seeding, true
-		return nil
-	}))
+	l.release(e, l.offline(e, func(t *torrent.Torrent) error { return l.found(e, t) }))
+}
+
+// maxExamined is how many torrents that were added are looked at at once.
+const maxExamined = 16
+
+// examine finds out how much of a torrent that was added is on disk already. It is busy with that.
+func (l *Library) examine(e *entry) {
+	select {
+	case l.examining <- struct{}{}:
+		defer func() { <-l.examining }()
+	case <-l.ctx.Done():
+		return
+	}
+	l.release(e, l.offline(e, func(t *torrent.Torrent) error { return l.found(e, t) }))
+}
+
+// found notes what is on disk.
+func (l *Library) found(e *entry, t *torrent.Torrent) error {
+	st := t.Status()
+	l.mu.Lock()
+	e.rec.Done, e.rec.Complete = st.Done, st.Phase == torrent.Seeding
+	if e.rec.Complete && e.rec.Completed == 0 {
+		e.rec.Completed = time.Now().Unix()
+	}
+	e.dirty = true
+	l.mu.Unlock()
+	return nil
 }
 
 // offline has a torrent that is not at work opened by the engine without peers, and calls f once it is known what is on disk. The torrent is

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -191,6 +192,10 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 		e.learn(at.Torrent.Info, l)
 	}
 	l.enter(e)
+	look := at.Torrent != nil && !e.trust && l.onDisk(e)
+	if look {
+		e.busy = "checking" // before it is anybody's turn in the queue
+	}
 	recs := encode(e)
 	if top {
 		recs = l.move([]*entry{e}, Top)
@@ -207,9 +212,18 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 		return Added{}, err
 	}
 	l.log.Info("added", "torrent", added.Name, "id", added.ID)
+	if look {
+		l.wg.Go(func() { l.examine(e) })
+	}
 	l.nudge()
 	l.tell()
 	return added, nil
+}
+
+// onDisk reports whether there is something where the torrent's content goes.
+func (l *Library) onDisk(e *entry) bool {
+	_, err := os.Lstat(filepath.Join(e.rec.Dir, filepath.FromSlash(e.rec.Content)))
+	return err == nil
 }
 
 // here returns the entry that is the same torrent. It is called with mu held.

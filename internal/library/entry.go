@@ -137,6 +137,9 @@ func (e *entry) state(row *Torrent) State {
 func (e *entry) engineRow(row *Torrent, st *torrent.Status) {
 	if e.failure == "" && e.busy != "moving" {
 		row.State = stateOf(st)
+		if row.State == Metadata && e.rec.Pieces > 0 {
+			row.State = Checking // its files are about to be opened
+		}
 	}
 	if e.rec.Paused && e.busy != "checking" && e.busy != "moving" {
 		row.State = Paused // it is being stopped
@@ -153,7 +156,7 @@ func (e *entry) engineRow(row *Torrent, st *torrent.Status) {
 		row.ETA = int64(st.ETA.Seconds())
 	}
 	row.Reason = e.failure
-	if row.Reason == "" && row.State != Paused && (st.Problem != nil || st.Phase != torrent.Seeding) {
+	if row.Reason == "" && row.State != Paused && row.State != Checking && (st.Problem != nil || st.Phase != torrent.Seeding) {
 		row.Reason = st.Reason(e.t.Trackers())
 	}
 	if st.Swarm.Pieces > 0 && row.State == Downloading {

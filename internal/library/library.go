@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type Settings struct {
 	Preallocate bool
 	MaxPeers    int  // of one torrent; 0: 200
 	Paused      bool // what is added begins paused
+	Suspended   bool // nothing is at work but what is forced
 }
 
 // Config is what a library needs.
@@ -52,19 +54,22 @@ type Config struct {
 	Settings Settings
 	Rebuild  bool // the database was lost: fill it from the torrents' files
 
+	Country func(netip.Addr) string // of a peer, ISO 3166-1; nil: nobody knows
+
 	// Completed is called when a torrent became complete and its files are where they will stay, from a goroutine of its own.
 	Completed func(Torrent)
 }
 
 // Library is the node's torrents. Its methods are safe for concurrent use.
 type Library struct {
-	cfg   Config
-	log   *slog.Logger
-	begun time.Time
-	ctx   context.Context // ends with Close
-	end   context.CancelFunc
-	wg    sync.WaitGroup
-	wake  chan struct{} // has the keeper look at once
+	cfg       Config
+	log       *slog.Logger
+	begun     time.Time
+	ctx       context.Context // ends with Close
+	end       context.CancelFunc
+	wg        sync.WaitGroup
+	wake      chan struct{} // has the keeper look at once
+	examining chan struct{} // a slot for each torrent that is looked at after it was added
 
 	mu         sync.Mutex // of all below, but for what an entry says is not
 	set        Settings
@@ -96,7 +101,7 @@ type totals struct {
 // Open opens the library and starts its torrents in the background.
 func Open(cfg Config) (*Library, error) {
 	l := &Library{
-		cfg: cfg, log: cfg.Log, begun: time.Now(), set: cfg.Settings, wake: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Log, begun: time.Now(), set: cfg.Settings, wake: make(chan struct{}, 1), examining: make(chan struct{}, maxExamined),
 		names: map[string]*entry{}, categories: map[string]Category{}, tags: map[string]bool{}, watchers: map[chan struct{}]bool{},
 	}
 	l.ctx, l.end = context.WithCancel(context.Background())

@@ -13,7 +13,10 @@ func (l *Library) chosen(now time.Time) []bool {
 	for i, e := range l.entries {
 		switch {
 		case e.rec.Paused || e.gone || l.closed:
-		case e.rec.Forced, e.stalled(now):
+		case e.rec.Forced:
+			work[i] = true
+		case l.set.Suspended:
+		case e.stalled(now):
 			work[i] = true
 		case e.rec.Complete:
 			if work[i] = under(seeds, l.set.ActiveSeeds) && under(downs+seeds, l.set.Active); work[i] {

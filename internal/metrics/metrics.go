@@ -27,8 +27,8 @@ type Snapshot struct {
 	Down, Up   float64        // rates of payload
 	Downloaded int64          // payload since the start
 	Uploaded   int64
-	Wasted     int64 // payload that came twice or was wrong, since the start
-	BadPieces  int64 // that did not match their hashes, since the start
+	Wasted     int64 // payload that came twice or unasked, since the start
+	BadBytes   int64 // of pieces that did not match their hashes, since the start
 	LimitDown  int64 // in force; 0: none
 	LimitUp    int64
 	Peers      map[string]int   // connections, by transport: "tcp", "utp", "webseed"

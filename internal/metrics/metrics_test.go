@@ -29,7 +29,7 @@ func (s source) Snapshot(torrents bool) Snapshot {
 // whole has something of everything.
 var whole = source{
 	Version: "1.0", Started: time.Unix(1_700_000_000, 0), Torrents: map[string]int{"seeding": 3, "downloading": 0}, Down: 1.5, Up: 2, Downloaded: 10, Uploaded: 20,
-	Wasted: 1, BadPieces: 2, LimitDown: 1000, Peers: map[string]int{"tcp": 4, "utp": 5}, Incoming: map[string]int64{"ipv4": 6}, DHT: []DHT{{Family: "ipv4", Nodes: 100, Answered: 7}},
+	Wasted: 1, BadBytes: 2, LimitDown: 1000, Peers: map[string]int{"tcp": 4, "utp": 5}, Incoming: map[string]int64{"ipv4": 6}, DHT: []DHT{{Family: "ipv4", Nodes: 100, Answered: 7}},
 	Disks: []Disk{{"/", 1 << 40, 1 << 30}}, Pool: Pool{1, 2, 3}, Queue: map[string]int{"download": 8}, PortsOpen: map[string]bool{"ipv4": true, "ipv6": false}, Streams: 1, Streamed: 9,
 	Clients: 2, Requests: []Requests{{"shoal", 200, 11}}, Failing: map[string]bool{"disk": false},
 	List: []Torrent{{ID: strings.Repeat("a", 40), Name: "a \"name\"\n\xff", Size: 100, Done: 50, Uploaded: 3}},

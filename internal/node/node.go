@@ -125,7 +125,7 @@ func (n *node) listen(ctx context.Context, c *config.Config) error {
 		n.public = append(n.public, newFront(l))
 	}
 	if len(n.local) == 0 && c.API.Socket != "" {
-		l, err := local.Listen(c.API.Socket)
+		l, err := local.Socket(c.API.Socket).Listen(ctx, "", "")
 		if err != nil {
 			n.log.Warn("no Unix socket for the command line; it can use the address", "error", err)
 			return nil

@@ -6,24 +6,33 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/internal/accounts"
 	"shoal/internal/api"
+	"shoal/internal/api/qbittorrent"
 	"shoal/internal/api/server"
+	"shoal/internal/api/transmission"
+	"shoal/internal/automation"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/config"
 	"shoal/internal/database"
 	"shoal/internal/doctor"
+	"shoal/internal/geoip"
 	"shoal/internal/history"
 	"shoal/internal/library"
+	"shoal/internal/metrics"
 	"shoal/internal/netx"
 	"shoal/internal/sharing"
 	"shoal/internal/stream"
+	"shoal/internal/webui"
 )
 
 // Times of a node's work.
@@ -38,22 +47,31 @@ const (
 // work is a node between two new beginnings.
 type work struct {
 	*node
-	settings *settings
-	db       *database.DB
-	network  netx.Network
-	session  *session.Session
-	library  *library.Library
-	sharing  *sharing.Sharing
-	history  *history.History
-	accounts *accounts.Accounts
-	server   *server.Server
-	began    time.Time
-	port     int // of the port file; 0: none
+	settings   *settings
+	db         *database.DB
+	network    netx.Network
+	session    *session.Session
+	library    *library.Library
+	sharing    *sharing.Sharing
+	history    *history.History
+	accounts   *accounts.Accounts
+	server     *server.Server
+	streams    *stream.Server
+	countries  *geoip.Database // nil: none was given
+	media      *mediaServer    // nil: it is off
+	automation *automation.Automation
+	began      time.Time
+	opened     chan struct{} // closed once all above is there, or the end has come
+	ready      func()
+	hours      atomic.Pointer[hours]
+	port       int // of the port file; 0: none
 }
 
 // work opens everything, serves, and closes everything when ctx is done or the node is to begin anew.
 func (n *node) work(ctx context.Context, loaded *config.Loaded) (err error) {
-	w := &work{node: n, began: time.Now()}
+	w := &work{node: n, began: time.Now(), opened: make(chan struct{})}
+	w.ready = sync.OnceFunc(func() { close(w.opened) })
+	w.hours.Store(&hours{})
 	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.open(ctx, loaded); err != nil {
 		return err
@@ -84,6 +102,13 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 	if err := w.openLibrary(c, len(report.SetAside) > 0); err != nil {
 		return err
 	}
+	w.automation, err = automation.Open(automation.Config{
+		Library: w.library, Database: w.db, Log: w.log, Hours: w.keepHours, Roots: func() []string { return roots(w.settings.current()) },
+		Client: netx.HTTPClient(w.network, netx.HTTPOptions{UserAgent: "shoal/" + w.Version, NoUserAgent: c.Network.Anonymous}),
+	})
+	if err != nil {
+		return err
+	}
 	if w.accounts, err = accounts.New(w.db); err != nil {
 		return err
 	}
@@ -95,7 +120,13 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 	if err := w.openServer(c); err != nil {
 		return err
 	}
+	if c.Stream.DLNA {
+		if err := w.openMedia(); err != nil {
+			w.log.Warn("films and music are not offered to the local network", "error", err)
+		}
+	}
 	w.settings.apply = w.apply
+	w.ready()
 	return nil
 }
 
@@ -123,10 +154,17 @@ func (w *work) openLibrary(c *config.Config, rebuild bool) (err error) {
 	if w.history, err = history.Open(w.db); err != nil {
 		return err
 	}
+	var country func(netip.Addr) string
+	if c.Network.Countries != "" {
+		if w.countries, err = geoip.Open(c.Network.Countries); err != nil {
+			return err
+		}
+		country = w.countries.Country
+	}
 	w.library, err = library.Open(library.Config{
-		Session: w.session, Database: w.db, State: c.Folders.Torrents(), Log: w.log, Settings: librarySettings(c), Rebuild: rebuild,
+		Session: w.session, Database: w.db, State: c.Folders.Torrents(), Log: w.log, Settings: w.librarySettings(c), Rebuild: rebuild,
 		Client:    netx.HTTPClient(w.network, netx.HTTPOptions{UserAgent: "shoal/" + w.Version, NoUserAgent: c.Network.Anonymous}),
-		Completed: w.completed,
+		Completed: w.completed, Country: country,
 	})
 	if err == nil {
 		w.sharing = sharing.New(w.library.Seed, w.log)
@@ -135,13 +173,18 @@ func (w *work) openLibrary(c *config.Config, rebuild bool) (err error) {
 }
 
 // librarySettings are the settings as far as the library needs them.
-func librarySettings(c *config.Config) library.Settings {
-	return library.Settings{
-		Dir: c.Folders.Downloads, Incomplete: c.Folders.Incomplete,
+func (w *work) librarySettings(c *config.Config) library.Settings {
+	s := library.Settings{
+		Suspended: w.hours.Load().suspended,
+		Dir:       c.Folders.Downloads, Incomplete: c.Folders.Incomplete,
 		ActiveDownloads: c.Queue.ActiveDownloads, ActiveSeeds: c.Queue.ActiveSeeds, Active: c.Queue.ActiveTotal,
 		SeedRatio: c.Seeding.Ratio, SeedTime: c.Seeding.Time, SeedThen: library.Action(c.Seeding.Action),
 		Floor: c.Disk.FreeSpaceFloor, Preallocate: c.Disk.Preallocate, MaxPeers: c.Network.MaxPeersTorrent,
 	}
+	if c.Seeding.Action == config.ActionNone {
+		s.SeedRatio, s.SeedTime = 0, 0
+	}
+	return s
 }
 
 func (w *work) openServer(c *config.Config) error {
@@ -149,14 +192,18 @@ func (w *work) openServer(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	streams := stream.NewServer(secret, w.engine, stream.Options{})
+	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
+	books := shelf{w.library, w.sharing, w.history}
+	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
 	w.server, err = server.New(server.Config{
-		Library: shelf{w.library, w.sharing, w.history}, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
-		Version: w.Version, Access: access(c), Stream: streams,
+		Library: books, Accounts: w.accounts, Settings: w.settings, Doctor: w.doctor, Log: w.ring, Logger: w.log,
+		Version: w.Version, Access: access(c), Stream: w.streams,
 		StreamURL: func(id string, index int, path string) string {
-			return streams.URL("", id, index, path)
+			return w.streams.URL("", id, index, path)
 		},
-		Health: w.health,
+		Health: metrics.HealthHandler(w.health), Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+		QBittorrent:  qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
+		Transmission: transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
 	})
 	return err
 }
@@ -164,8 +211,14 @@ func (w *work) openServer(c *config.Config) error {
 func access(c *config.Config) server.Access {
 	return server.Access{
 		Names: c.API.Hosts, BasePath: c.API.BasePath, TrustedProxies: c.API.TrustedProxies, OpenMetrics: c.API.Metrics == config.MetricsPublic,
-		Roots: append([]string{c.Folders.Downloads}, c.Folders.Browse...),
+		NoQBittorrent: !c.API.QBittorrent, NoTransmission: !c.API.Transmission,
+		Roots: roots(c),
 	}
+}
+
+// roots are the folders that may be used through the API.
+func roots(c *config.Config) []string {
+	return append([]string{c.Folders.Downloads}, c.Folders.Browse...)
 }
 
 // secret returns 32 random bytes that stay the same from run to run.
@@ -196,12 +249,21 @@ func (w *work) engine(id string) *torrent.Torrent {
 	return t
 }
 
-// health is what is wrong with the node as a whole.
-func (w *work) health() error {
+// healthTime bounds how long a look at the node's health may take.
+const healthTime = 3 * time.Second
+
+// health looks at what the node cannot do without. Everybody may see what it says.
+func (w *work) health() map[string]error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTime)
+	defer cancel()
+	checks := map[string]error{"state": nil, "database": nil}
 	if _, err := os.Stat(w.settings.current().Folders.State); err != nil {
-		return fmt.Errorf("the state folder cannot be reached: %w", err)
+		checks["state"] = errors.New("the state folder cannot be reached")
 	}
-	return nil
+	if err := w.db.Read.PingContext(ctx); err != nil {
+		checks["database"] = errors.New("the database does not answer")
+	}
+	return checks
 }
 
 // doctor looks at the machine and the network.
@@ -210,6 +272,12 @@ func (w *work) doctor(ctx context.Context) []api.Check {
 	e := doctor.Environment{
 		Network: w.network, Facts: func() doctor.Facts { return doctor.FactsOf(w.session, w.began) }, Isolated: c.Network.Isolated,
 		Downloads: c.Folders.Downloads, State: c.Folders.State, Floor: c.Disk.FreeSpaceFloor, MaxPeers: c.Network.MaxPeers, Running: true,
+	}
+	e.Device, e.Address, e.Proxy = c.Network.Binding()
+	for _, f := range w.public {
+		if a, ok := f.Addr().(*net.TCPAddr); ok {
+			e.Serves = append(e.Serves, a.AddrPort().Port())
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()
@@ -323,8 +391,8 @@ func (w *work) reload() {
 
 // apply has changed settings take effect.
 func (w *work) apply(before, after *config.Config) {
-	w.session.SetRates(after.Bandwidth.Rates())
-	w.library.SetSettings(librarySettings(after))
+	w.session.SetRates(w.rates(after))
+	w.library.SetSettings(w.librarySettings(after))
 	if err := w.server.SetAccess(access(after)); err != nil {
 		w.log.Error("who may use the API stays as it was", "error", err)
 	}
@@ -336,7 +404,31 @@ func (w *work) apply(before, after *config.Config) {
 
 // completed is told of a torrent that has become complete.
 func (w *work) completed(t library.Torrent) {
-	w.log.Debug("completed", slog.String("torrent", t.Name))
+	<-w.opened // the library begins before automation does
+	var more []automation.Hook
+	if command := w.settings.current().Completion.Command; len(command) > 0 {
+		more = append(more, automation.Hook{Event: automation.Completed, Command: command})
+	}
+	w.automation.Happened(automation.Completed, t, more...)
+}
+
+// keepHours is told by the schedule what holds now.
+func (w *work) keepHours(alternative, suspended bool) {
+	<-w.opened
+	w.hours.Store(&hours{alternative, suspended})
+	c := w.settings.current()
+	w.session.SetRates(w.rates(c))
+	w.library.SetSettings(w.librarySettings(c))
+}
+
+// hours is what the schedule says.
+type hours struct{ alternative, suspended bool }
+
+// rates returns the limits in force.
+func (w *work) rates(c *config.Config) (down, up int64) {
+	b := c.Bandwidth
+	b.Alternative = b.Alternative || w.hours.Load().alternative
+	return b.Rates()
 }
 
 // close closes what is open, in the opposite order.
@@ -344,6 +436,13 @@ func (w *work) close() error {
 	var errs []error
 	if w.server != nil {
 		w.server.Stop()
+	}
+	if w.media != nil {
+		errs = append(errs, w.media.close())
+	}
+	w.ready()
+	if w.automation != nil {
+		w.automation.Close()
 	}
 	if w.sharing != nil {
 		w.sharing.Close()
@@ -356,6 +455,9 @@ func (w *work) close() error {
 		w.saveHistory()
 	case w.session != nil:
 		errs = append(errs, late(w.session.Close(ctx)))
+	}
+	if w.countries != nil {
+		errs = append(errs, w.countries.Close())
 	}
 	if w.db != nil {
 		errs = append(errs, w.db.Close())

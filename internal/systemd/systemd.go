@@ -26,7 +26,7 @@ func NewNotifier() *Notifier {
 	n := &Notifier{socket: os.Getenv("NOTIFY_SOCKET")}
 	pid, usec := os.Getenv("WATCHDOG_PID"), os.Getenv("WATCHDOG_USEC")
 	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"} {
-		os.Unsetenv(name)
+		_ = os.Unsetenv(name)
 	}
 	if us, err := strconv.ParseInt(usec, 10, 64); err == nil && us > 0 && us < int64(365*24*time.Hour/time.Microsecond) && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
 		n.watchdog = time.Duration(us) * time.Microsecond
@@ -82,7 +82,7 @@ type Listener struct {
 func Listeners() ([]Listener, error) {
 	pid, count, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
-		os.Unsetenv(name)
+		_ = os.Unsetenv(name)
 	}
 	if count == "" || pid != strconv.Itoa(os.Getpid()) {
 		return nil, nil // they are for another program

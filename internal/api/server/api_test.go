@@ -15,6 +15,7 @@ import (
 
 	"shoal/internal/accounts"
 	"shoal/internal/api"
+	"shoal/internal/api/apitest"
 	"shoal/internal/database"
 	"shoal/internal/library"
 	"shoal/internal/logring"
@@ -23,7 +24,7 @@ import (
 func TestList(t *testing.T) {
 	s, f := fakeNode(t, 300, nil)
 	c := as(t, s, accounts.Viewer)
-	f.step()
+	f.Step()
 	var p library.Page
 	c.get("/torrents?limit=20&sort=name", &p)
 	if p.Total != 300 || len(p.Torrents) != 20 || p.Counts.All != 300 || !slices.IsSortedFunc(p.Torrents, func(a, b library.Torrent) int { return strings.Compare(a.Name, b.Name) }) {
@@ -58,8 +59,8 @@ func TestAdd(t *testing.T) {
 	if len(r.Added) != 2 || len(r.Failed) != 1 || r.Failed[0].Link != "nonsense" || !strings.Contains(r.Failed[0].Message, "no link that we know") {
 		t.Fatalf("%+v", r)
 	}
-	if q := f.requests[0]; q.Category != "tv" || !q.Paused || q.UpLimit != 9 || string(f.requests[1].Torrent) != "d4:infode" {
-		t.Fatalf("%+v", f.requests)
+	if q := f.Requests[0]; q.Category != "tv" || !q.Paused || q.UpLimit != 9 || string(f.Requests[1].Torrent) != "d4:infode" {
+		t.Fatalf("%+v", f.Requests)
 	}
 	c.do(422, "POST", "/torrents", api.AddRequest{Links: []string{"nonsense"}})
 	c.do(422, "POST", "/torrents", api.AddRequest{})
@@ -85,7 +86,7 @@ func TestAdd(t *testing.T) {
 	if w.Code != 201 || len(r.Added) != 1 || len(r.Failed) != 1 || r.Failed[0].Link != "bad.torrent" {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	if q := f.requests[2]; q.Category != "film" || !slices.Equal(q.Tags, []string{"a", "b"}) {
+	if q := f.Requests[2]; q.Category != "film" || !slices.Equal(q.Tags, []string{"a", "b"}) {
 		t.Fatalf("%+v", q)
 	}
 	q = nobody(t, s).request("POST", prefix+"/torrents", form.String())
@@ -98,7 +99,7 @@ func TestAdd(t *testing.T) {
 func TestOneTorrent(t *testing.T) {
 	s, f := fakeNode(t, 5, nil)
 	c := as(t, s, accounts.User)
-	id := f.order[0]
+	id := f.Order[0]
 	at := "/torrents/" + id
 	var d library.Detail
 	c.get(at, &d)
@@ -156,7 +157,7 @@ func TestOneTorrent(t *testing.T) {
 		c.do(422, "GET", "/torrents/"+bad, nil)
 	}
 	c.do(204, "POST", "/torrents/actions", `{"action":"pause","ids":["all"]}`)
-	for _, x := range f.torrents {
+	for _, x := range f.Torrents {
 		if x.State != library.Paused {
 			t.Fatalf("%+v", x.Torrent)
 		}
@@ -337,7 +338,7 @@ func TestOwnTokens(t *testing.T) {
 // Every operation is refused to whoever lacks its scope.
 func TestScopes(t *testing.T) {
 	s, f := fakeNode(t, 1, nil)
-	id := f.order[0]
+	id := f.Order[0]
 	callers := map[accounts.Role]*caller{"": nobody(t, s)}
 	for _, r := range []accounts.Role{accounts.Viewer, accounts.User, accounts.Admin} {
 		callers[r] = as(t, s, r)
@@ -367,7 +368,7 @@ func TestScopes(t *testing.T) {
 
 // failing fails in the way it is told.
 type failing struct {
-	*fake
+	*apitest.Library
 	err error
 }
 
@@ -381,7 +382,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 		{fmt.Errorf("x: %w", library.ErrBad), 422}, {library.ErrExists, 409}, {library.ErrNoInfo, 409}, {library.ErrNotFound, 404},
 		{fmt.Errorf("saving: %w", database.ErrFull), 507}, {context.Canceled, 503}, {errors.New("odd"), 500},
 	} {
-		s, _ := fakeNode(t, 1, func(cfg *Config) { cfg.Library = failing{newFake(1), c.err} })
+		s, _ := fakeNode(t, 1, func(cfg *Config) { cfg.Library = failing{apitest.New(1), c.err} })
 		w := as(t, s, accounts.Viewer).do(c.want, "GET", "/torrents", nil)
 		var p struct {
 			Status        int

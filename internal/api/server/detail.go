@@ -44,9 +44,9 @@ func (d *detail) look(ctx context.Context, s *Server) (api.DetailEvent, bool) {
 	t.Torrent = rounded(t.Torrent)
 	if d.torrent.ID == "" {
 		e.Full = true
-		e.Torrent = whole(&t)
+		e.Torrent = api.Whole(&t)
 	} else {
-		e.Torrent = changes(&d.torrent, &t, "id")
+		e.Torrent = api.Changes(&d.torrent, &t, "id")
 	}
 	d.gone, d.torrent = false, t
 	if d.has("files") {
@@ -75,8 +75,8 @@ func (d *detail) lookAtFiles(ctx context.Context, s *Server, e *api.DetailEvent)
 	for i := range p.Files {
 		f := &p.Files[i]
 		if i >= len(d.files) {
-			e.Files = append(e.Files, whole(f))
-		} else if c := changes(&d.files[i], f, "index"); c != nil {
+			e.Files = append(e.Files, api.Whole(f))
+		} else if c := api.Changes(&d.files[i], f, "index"); c != nil {
 			e.Files = append(e.Files, c)
 		}
 	}
@@ -93,8 +93,8 @@ func (d *detail) lookAtPeers(s *Server, e *api.DetailEvent) {
 		p.Progress = round(p.Progress)
 		seen[p.Address] = p
 		if was, ok := d.peers[p.Address]; !ok {
-			e.Peers = append(e.Peers, whole(&p))
-		} else if c := changes(&was, &p, "address"); c != nil {
+			e.Peers = append(e.Peers, api.Whole(&p))
+		} else if c := api.Changes(&was, &p, "address"); c != nil {
 			e.Peers = append(e.Peers, c)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"shoal/internal/accounts"
 	"shoal/internal/api"
+	"shoal/internal/api/apitest"
 	"shoal/internal/library"
 )
 
@@ -81,7 +82,7 @@ func TestDeltasAddUp(t *testing.T) {
 		t.Fatalf("%d rows", len(r.order))
 	}
 	for i := range 40 {
-		f.step()
+		f.Step()
 		switch i % 4 {
 		case 1:
 			c.do(204, "POST", "/torrents/actions", map[string]any{"action": "remove", "ids": []string{r.order[0]}})
@@ -125,7 +126,7 @@ func TestEmptyWindowIsTold(t *testing.T) {
 	next, _ := subscribe(t, listen(t, s), c.token, "q=x")
 	var r replica
 	r.take(t, next())
-	c.do(200, "PATCH", "/torrents/"+f.order[0], `{"name":"x"}`)
+	c.do(200, "PATCH", "/torrents/"+f.Order[0], `{"name":"x"}`)
 	for len(r.order) == 0 {
 		r.take(t, next())
 	}
@@ -141,7 +142,7 @@ func TestEmptyWindowIsTold(t *testing.T) {
 func TestDetailEvents(t *testing.T) {
 	s, f := fakeNode(t, 50, nil)
 	quick(s)
-	f.step()
+	f.Step()
 	c := as(t, s, accounts.Admin)
 	var p library.Page
 	c.get("/torrents?state=downloading", &p)
@@ -164,7 +165,7 @@ func TestDetailEvents(t *testing.T) {
 	}
 	have := slices.Clone(first.Pieces[0].States)
 	for range 5 {
-		f.step()
+		f.Step()
 		second = api.DetailEvent{}
 		json.Unmarshal([]byte(wait("detail").data), &second)
 		for _, run := range second.Pieces {
@@ -269,7 +270,7 @@ func TestStreamsOfWhoDoesNotRead(t *testing.T) {
 	fmt.Fprintf(conn, "GET %s/events?limit=500 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", prefix, c.token)
 	began := false
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		f.step()
+		f.Step()
 		s.streams.mu.Lock()
 		n := s.streams.all
 		s.streams.mu.Unlock()
@@ -309,7 +310,7 @@ func TestStreamEndsWithTheRight(t *testing.T) {
 	if !st.look() {
 		t.Fatal("ended at once")
 	}
-	f.step()
+	f.Step()
 	st.asked = time.Now().Add(-askAgain - time.Second)
 	if st.look() {
 		t.Fatal("a token that is gone is still told")
@@ -319,14 +320,14 @@ func TestStreamEndsWithTheRight(t *testing.T) {
 // What a client reads of a window of 50 rows that all change, a second, is a part of what is allowed; see docs/api.md.
 func TestBytesOfASecondAreFew(t *testing.T) {
 	s, f := fakeNode(t, 20000, nil)
-	f.step()
+	f.Step()
 	w := httptest.NewRecorder()
 	st := newStream(s, &EventsInput{ListQuery: ListQuery{State: []string{"downloading"}, Sort: "name"}, Limit: 50}, nobody(t, s).request("GET", prefix+"/events", nil), w)
 	st.asked = time.Now().Add(time.Hour)
 	st.look()
 	w.Body.Reset()
 	for range 20 {
-		f.step()
+		f.Step()
 		clear(s.lists.known)
 		if !st.look() {
 			t.Fatal("ended")
@@ -370,14 +371,14 @@ func TestPieceRuns(t *testing.T) {
 
 // answered answers at once, so that what is measured is the server.
 type answered struct {
-	*fake
+	*apitest.Library
 	page library.Page
 }
 
 func (a *answered) List(library.Query) (library.Page, error) { return a.page, nil }
 
 func BenchmarkList100(b *testing.B) {
-	f := newFake(20000)
+	f := apitest.New(20000)
 	p, _ := f.List(library.Query{Limit: 100})
 	s, _ := fakeNode(b, 1, func(c *Config) { c.Library = &answered{f, p} })
 	c := as(b, s, accounts.Viewer)
@@ -387,11 +388,11 @@ func BenchmarkList100(b *testing.B) {
 }
 
 func BenchmarkDelta50(b *testing.B) {
-	f := newFake(2000)
-	f.step()
+	f := apitest.New(2000)
+	f.Step()
 	q := library.Query{Limit: 50, State: []library.State{library.Downloading}}
 	p1, _ := f.List(q)
-	f.step()
+	f.Step()
 	p2, _ := f.List(q)
 	w1, w2 := newWindow(p1), newWindow(p2)
 	for i := 0; b.Loop(); i++ {

@@ -41,8 +41,8 @@ func (s *Server) below(path string) (root, rel string, err error) {
 	return root, rel, err
 }
 
-// mayUse refuses a folder or file of the machine that who asks may not name: one who is no admin may name what is below the roots.
-func (s *Server) mayUse(ctx context.Context, path string) error {
+// MayUse refuses a folder or file of the machine that who asks may not name: one who is no admin may name what is below the roots.
+func (s *Server) MayUse(ctx context.Context, path string) error {
 	if accounts.FromContext(ctx).May(accounts.Manage) {
 		return nil
 	}

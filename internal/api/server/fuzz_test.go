@@ -13,7 +13,7 @@ import (
 func FuzzRequests(f *testing.F) {
 	s, lib := fakeNode(f, 3, nil)
 	c := as(f, s, accounts.Admin)
-	id := lib.order[0]
+	id := lib.Order[0]
 	for _, x := range [][4]string{
 		{"GET", "/torrents", "q=a&state=paused,active&sort=name&desc=true&offset=1&limit=2&category=&tag=x", ""},
 		{"POST", "/torrents", "", `{"links":["magnet:?xt=urn:btih:x"],"torrents":["ZGU="],"select":[1,2],"seed_ratio":1.5}`},

@@ -25,7 +25,7 @@ func (s *Server) groupRoutes() {
 			Body library.Category
 		}) (*none, error) {
 			if in.Body.Dir != "" {
-				if err := s.mayUse(ctx, in.Body.Dir); err != nil {
+				if err := s.MayUse(ctx, in.Body.Dir); err != nil {
 					return nil, err
 				}
 			}

@@ -72,7 +72,7 @@ func TestForgedRequests(t *testing.T) {
 		"null":              {map[string]string{"Origin": "null"}, false, 403},
 		"a token":           {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "http://tool.example"}, true, 204},
 	} {
-		q := n.request("POST", prefix+"/torrents/actions", `{"action":"pause","ids":["`+f.order[0]+`"]}`)
+		q := n.request("POST", prefix+"/torrents/actions", `{"action":"pause","ids":["`+f.Order[0]+`"]}`)
 		for k, v := range x.header {
 			q.Header.Set(k, v)
 		}
@@ -174,7 +174,7 @@ func TestProxies(t *testing.T) {
 func TestOversized(t *testing.T) {
 	s, f := fakeNode(t, 1, nil)
 	c := as(t, s, accounts.Admin)
-	c.do(413, "PATCH", "/torrents/"+f.order[0], `{"name":"`+strings.Repeat("x", maxJSON)+`"}`)
+	c.do(413, "PATCH", "/torrents/"+f.Order[0], `{"name":"`+strings.Repeat("x", maxJSON)+`"}`)
 	endless := c.request("POST", prefix+"/torrents", "x")
 	endless.Body = io.NopCloser(zeros{})
 	endless.ContentLength = -1
@@ -283,7 +283,7 @@ func TestFolders(t *testing.T) {
 		if (w.Code == 201) != ok {
 			t.Errorf("adding into %s: %d %s", path, w.Code, w.Body)
 		}
-		w = user.send(user.request("PATCH", prefix+"/torrents/"+f.order[0], library.Change{Dir: &path}))
+		w = user.send(user.request("PATCH", prefix+"/torrents/"+f.Order[0], library.Change{Dir: &path}))
 		if (w.Code == 200) != ok {
 			t.Errorf("moving to %s: %d %s", path, w.Code, w.Body)
 		}

@@ -114,7 +114,7 @@ func (s *Server) shareRoutes() {
 	const tag = "Sharing"
 	handle(s, route{method: "POST", path: "/shares", id: "share", tag: tag, summary: "Hash a file or folder and seed it where it lies", need: accounts.Add, status: 202},
 		func(ctx context.Context, in *struct{ Body library.ShareRequest }) (*body[library.Job], error) {
-			if err := s.mayUse(ctx, in.Body.Path); err != nil {
+			if err := s.MayUse(ctx, in.Body.Path); err != nil {
 				return nil, err
 			}
 			j, err := s.Library.Share(ctx, in.Body)

@@ -38,7 +38,7 @@ type Config struct {
 	Stream    http.Handler
 	StreamURL func(id string, index int, path string) string // path below /stream/ at which Stream serves a file, "" for none
 	Metrics   http.Handler
-	Health    func() error // what is wrong with the node
+	Health    http.Handler // answers /healthz, which needs no login; nil: who answers is well
 	// Each is told who asks by accounts.FromContext, which may be nobody.
 	QBittorrent, Transmission http.Handler
 }
@@ -50,6 +50,8 @@ type Access struct {
 	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
 	Roots          []string       // folders that may be looked into; absolute
 	OpenMetrics    bool           // metrics without a login
+
+	NoQBittorrent, NoTransmission bool // do not answer as these
 }
 
 // Server serves. Its methods may be called from any goroutine.
@@ -60,6 +62,7 @@ type Server struct {
 	static  *static
 	streams streams
 	lists   lists
+	counts  counts
 	csrf    *http.CrossOriginProtection
 	handler http.Handler
 	tick    time.Duration // between events
@@ -91,7 +94,11 @@ func New(c Config) (*Server, error) {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.mountAPI(mux)
-	mux.HandleFunc("GET /healthz", s.healthz)
+	health := s.Health
+	if health == nil {
+		health = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	}
+	mux.Handle("GET /healthz", limited(health))
 	if s.Metrics != nil {
 		mux.Handle("GET /metrics", limited(s.needMetrics(s.Metrics)))
 	}
@@ -99,16 +106,27 @@ func (s *Server) routes() http.Handler {
 		mux.Handle("/stream/", s.Stream) // its URLs are secrets; it bounds the time of its writes by itself
 	}
 	if s.QBittorrent != nil {
-		mux.Handle("/api/v2/", limited(compressed(s.QBittorrent)))
+		mux.Handle("/api/v2/", limited(s.unless(func(a *access) bool { return a.NoQBittorrent }, compressed(s.QBittorrent))))
 	}
 	if s.Transmission != nil {
-		mux.Handle("/transmission/", limited(compressed(s.Transmission)))
+		mux.Handle("/transmission/", limited(s.unless(func(a *access) bool { return a.NoTransmission }, compressed(s.Transmission))))
 	}
 	if s.Web != nil {
 		s.static = &static{files: s.Web}
 		mux.Handle("/", limited(s.static))
 	}
-	return s.proxied(s.guarded(s.identified(mux)))
+	return s.proxied(s.guarded(s.identified(s.counted(mux))))
+}
+
+// unless serves nothing while off says so.
+func (s *Server) unless(off func(*access) bool, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if off(s.access.Load()) {
+			problem(w, http.StatusNotFound, "this API is off: see the settings")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Bounds of a connection.
@@ -158,19 +176,6 @@ func (s *Server) Stop() {
 
 // Handler serves requests that come by other listeners than Serve's.
 func (s *Server) Handler() http.Handler { return s.handler }
-
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if s.Health != nil {
-		if err := s.Health(); err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			w.Write([]byte(err.Error() + "\n"))
-			return
-		}
-	}
-	w.Write([]byte("ok\n"))
-}
 
 // limited bounds how long a request and its answer may take.
 func limited(h http.Handler) http.Handler {

@@ -53,6 +53,13 @@ func (s *streams) take(who accounts.Identity) (release func(), err error) {
 	}, nil
 }
 
+// open returns how many are.
+func (s *streams) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}
+
 // kick wakes every stream: somebody has done something, and wants to see it.
 func (s *streams) kick() {
 	s.mu.Lock()

@@ -98,7 +98,7 @@ func (s *Server) torrentRoutes() {
 			Body library.Change
 		}) (*body[library.Detail], error) {
 			if in.Body.Dir != nil {
-				if err := s.mayUse(ctx, *in.Body.Dir); err != nil {
+				if err := s.MayUse(ctx, *in.Body.Dir); err != nil {
 					return nil, err
 				}
 			}
@@ -142,7 +142,7 @@ func (s *Server) add(ctx context.Context, r api.AddRequest, names []string) (api
 		return result, huma.Error422UnprocessableEntity("there is nothing to add: give links or torrents")
 	}
 	if r.Dir != "" {
-		if err := s.mayUse(ctx, r.Dir); err != nil {
+		if err := s.MayUse(ctx, r.Dir); err != nil {
 			return result, err
 		}
 	}

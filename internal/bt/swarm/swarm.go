@@ -301,6 +301,7 @@ func (s *Swarm) wake() {
 type Stats struct {
 	Peers, Seeds        int
 	WebSeeds            int
+	UTP                 int // peers over uTP
 	Known, Candidates   int // addresses
 	Dials               int
 	Have, Pieces        int
@@ -324,6 +325,9 @@ func (s *Swarm) Stats() Stats {
 	for _, p := range s.peers {
 		st.DownTotal += p.downTotal
 		st.UpTotal += p.upTotal
+		if p.info.UTP {
+			st.UTP++
+		}
 		if p.info.WebSeed {
 			st.WebSeeds++
 			st.Peers--

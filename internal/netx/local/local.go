@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"shoal/internal/netx"
@@ -27,34 +26,6 @@ func Inherit(fd uintptr, name string) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// Listen listens on a Unix socket of this machine, which only its owner may use. The folder is made if it is not there. A socket that a process
-// has left behind is replaced; one that somebody listens on is not.
-func Listen(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	if fi, err := os.Lstat(path); err == nil {
-		if fi.Mode().Type() != fs.ModeSocket {
-			return nil, fmt.Errorf("%s is there and is no socket: move it away", path)
-		}
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-			c.Close()
-			return nil, fmt.Errorf("somebody listens on %s already", path)
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			os.Remove(path)
-		}
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
-}
-
 // Send sends one datagram to a Unix socket. A path that begins with "@" is in Linux' abstract namespace.
 func Send(path string, payload []byte) error {
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -66,20 +37,50 @@ func Send(path string, payload []byte) error {
 	return err
 }
 
-// Socket is a network that leads to one Unix socket, whatever is dialled: with netx.HTTPClient, to the server that listens there.
+// Socket is the way to one Unix socket file of this machine, whatever address is asked for. netx.HTTPClient takes it as any other network.
 type Socket string
 
 var _ netx.Network = Socket("")
 
-// Dial implements netx.Network.
+// Dial connects to the socket file. An error wraps fs.ErrNotExist, or a refusal, when nobody listens.
 func (s Socket) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", string(s))
+	return new(net.Dialer).DialContext(ctx, "unix", string(s))
 }
 
-// Listen implements netx.Network: it fails.
-func (s Socket) Listen(context.Context, string, string) (net.Listener, error) {
-	return nil, netx.ErrNoListen
+// Listen makes the socket file, which its owner alone may use, and its folder, and listens. A file that a process left behind when it was killed is
+// replaced; one that somebody listens at is not. Closing the listener removes the file.
+func (s Socket) Listen(ctx context.Context, _, _ string) (net.Listener, error) {
+	path := string(s)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is there already and is not a socket: move it away", path)
+	default:
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		c, err := s.Dial(ctx, "", "")
+		cancel()
+		if err == nil {
+			c.Close()
+			return nil, fmt.Errorf("another process listens at %s", path)
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // ListenPacket implements netx.Network: it fails.
@@ -91,3 +92,6 @@ func (s Socket) ListenPacket(context.Context, string, string) (net.PacketConn, e
 func (s Socket) Resolve(context.Context, string) ([]netip.Addr, error) {
 	return nil, netx.ErrNoResolve
 }
+
+// Traits tells netx.TraitsOf.
+func (s Socket) Traits() netx.Traits { return netx.Traits{Listens: true} }
