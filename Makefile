@@ -11,7 +11,9 @@ VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | 
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 
-.PHONY: help build test deps bench-deps check cross lint unit interop leak-matrix demo-no-centre fuzz bench release release-check clean
+WEB_PACKAGES := chromium fonts-noto-core
+
+.PHONY: help build test deps bench-deps web-deps check cross lint unit interop web web-check web-test web-all leak-matrix demo-no-centre fuzz bench release release-check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -27,7 +29,7 @@ deps: ## install the programs that the tests drive (Debian packages)
 bench-deps: NEEDED := $(RIVALS)
 bench-deps: ## install the clients that shoal is compared with
 
-deps bench-deps:
+deps bench-deps web-deps:
 	@missing=; for p in $(NEEDED); do dpkg-query -W -f '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && \
 	  printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee /usr/sbin/policy-rc.d >/dev/null && $(SUDO) chmod +x /usr/sbin/policy-rc.d && \
@@ -82,6 +84,22 @@ release: ## archives, Debian packages, SBOM and checksums for every system, in d
 
 release-check: ## whether a release is the same when it is made again, and its package installs (root)
 	$(SUDO) env PATH="$$PATH" HOME="$$HOME" GOFLAGS="$$GOFLAGS" packaging/check.sh
+
+web: ## build the web UI into internal/webui/dist, from where it is embedded (needs Node 20.19 or newer)
+	cd web && npm ci --no-fund --no-audit && npm run --silent api && npm run --silent build
+
+web-check: ## the web UI's types, its generated client, and that internal/webui/dist is what its source makes; needs web/node_modules, and no network
+	cd web && npm run --silent check
+	@cd web && d=$$(mktemp -d) && npx --no-install openapi-typescript openapi.json -o $$d/openapi.d.ts >/dev/null && \
+	  diff -q $$d/openapi.d.ts src/lib/openapi.d.ts || { echo "web/src/lib/openapi.d.ts is not of web/openapi.json: run make web"; exit 1; }
+	@cd web && d=$$(mktemp -d) && OUT=$$d npm run --silent build >/dev/null && diff -r $$d ../internal/webui/dist || { echo "internal/webui/dist is not what web/ makes: run make web"; exit 1; }
+	@echo "web-check: the web UI is what its source makes"
+
+web-deps: NEEDED := $(WEB_PACKAGES)
+web-deps: ## install the browser that the tests of the web UI drive (Debian packages)
+
+web-test: ## tests of the web UI in Debian's Chromium, on a wide screen and on a phone; needs web/node_modules
+	cd web && npx --no-install playwright test
 
 clean: ## remove what was built
 	rm -rf bin dist

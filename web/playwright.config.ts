@@ -17,7 +17,8 @@ export default defineConfig({
   use: { browserName: 'chromium', launchOptions: chromium, locale: 'en-GB', trace: 'off' },
   projects: [
     { name: 'unit', testMatch: 'unit/*.spec.ts' },
-    { name: 'desktop', testMatch: 'ui/*.spec.ts', use: desktop },
-    { name: 'phone', testMatch: 'ui/*.spec.ts', use: phone },
+    ...(process.env.SHOTS ? [{ name: 'screenshots', testMatch: 'shots/*.ts' }] : []),
+    { name: 'desktop', testMatch: ['ui/*.spec.ts', 'desk/*.spec.ts'], use: desktop },
+    { name: 'phone', testMatch: ['ui/*.spec.ts', 'phone/*.spec.ts'], use: phone },
   ],
 });

@@ -34,8 +34,9 @@ import (
 func main() {
 	n := flag.Int("torrents", 20_000, "how many torrents")
 	window := flag.Duration("window", 30*time.Second, "how long idleness is watched")
+	home := flag.String("home", "", "folder for the node, which is kept, and begun with as it is if it is there; empty: a new one")
 	flag.Parse()
-	if err := measure(*n, *window); err != nil {
+	if err := measure(*n, *window, *home); err != nil {
 		fmt.Fprintln(os.Stderr, "nodeload:", err)
 		os.Exit(1)
 	}
@@ -49,45 +50,29 @@ type load struct {
 	node   *exec.Cmd
 }
 
-func measure(n int, window time.Duration) error {
-	home, err := os.MkdirTemp("", "nodeload")
-	if err != nil {
-		return err
+func measure(n int, window time.Duration, home string) (err error) {
+	if home == "" {
+		if home, err = os.MkdirTemp("", "nodeload"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(home)
 	}
-	defer os.RemoveAll(home)
 	l := &load{home: home, bin: filepath.Join(home, "shoal"), client: netx.HTTPClient(local.Socket(filepath.Join(home, "run", "api.sock")), netx.HTTPOptions{})}
 	if out, err := exec.Command("go", "build", "-o", l.bin, "./cmd/shoal").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	torrents, err := generate(filepath.Join(home, "downloads"), n)
-	if err != nil {
-		return err
-	}
 	defer l.kill()
-	took, err := l.start(0)
+	empty := 8.0 // MiB, if it is not measured
+	if _, err := os.Stat(filepath.Join(home, "state")); err != nil {
+		if empty, err = l.fill(n); err != nil {
+			return err
+		}
+	}
+	took, err := l.start(n)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("start without torrents       %6.2f s\n", took.Seconds())
-	empty := l.anon()
-	began := time.Now()
-	if err := l.add(torrents); err != nil {
-		return err
-	}
-	acknowledged := time.Since(began)
-	if err := l.until(n, 5*time.Minute); err != nil {
-		return err
-	}
-	fmt.Printf("%d added, checked, seeding %6.2f s (answered after %.2f s)\n", n, time.Since(began).Seconds(), acknowledged.Seconds())
-	began = time.Now()
-	if err := l.stop(); err != nil {
-		return err
-	}
-	fmt.Printf("stop                         %6.2f s\n", time.Since(began).Seconds())
-	if took, err = l.start(n); err != nil {
-		return err
-	}
-	fmt.Printf("start until all seed         %6.2f s\n", took.Seconds())
+	fmt.Printf("start until all seed         %6.2f s, %.2f s of processor time\n", took.Seconds(), l.cpu())
 	time.Sleep(window)
 	cpu := l.cpu()
 	time.Sleep(window)
@@ -100,6 +85,35 @@ func measure(n int, window time.Duration) error {
 		return err
 	}
 	return l.stop()
+}
+
+// fill makes torrents, adds them to a new node and stops it. It returns the private memory of the node without torrents.
+func (l *load) fill(n int) (empty float64, err error) {
+	torrents, err := generate(filepath.Join(l.home, "downloads"), n)
+	if err != nil {
+		return 0, err
+	}
+	took, err := l.start(0)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Printf("start without torrents       %6.2f s\n", took.Seconds())
+	empty = l.anon()
+	began := time.Now()
+	if err := l.add(torrents); err != nil {
+		return 0, err
+	}
+	acknowledged := time.Since(began)
+	if err := l.until(n, 5*time.Minute); err != nil {
+		return 0, err
+	}
+	fmt.Printf("%d added, checked, seeding %6.2f s (answered after %.2f s)\n", n, time.Since(began).Seconds(), acknowledged.Seconds())
+	began = time.Now()
+	if err := l.stop(); err != nil {
+		return 0, err
+	}
+	fmt.Printf("stop                         %6.2f s\n", time.Since(began).Seconds())
+	return empty, nil
 }
 
 // generate makes content and its torrents.
@@ -139,7 +153,7 @@ func (l *load) start(n int) (time.Duration, error) {
 }
 
 func (l *load) until(n int, within time.Duration) error {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
 		var page struct {
 			Counts struct {
 				State map[string]int `json:"state"`

@@ -225,15 +225,18 @@ func (s *stage) measure(name string, scarce bool, seed uint64) (r result, err er
 	}
 	rng := rand.New(rand.NewPCG(seed, 3))
 	size := int64(s.o.length.Seconds() * float64(s.o.bitrate))
-	for _, k := range rng.Perm(s.o.seeks) {
-		if err := p.play(s.o.after); err != nil && !errors.Is(err, errSlow) {
+	for i, k := range rng.Perm(s.o.seeks) {
+		if err := p.play(s.o.after); errors.Is(err, errSlow) {
+			r.failed += s.o.seeks - i // who cannot even play on
+			return r, nil
+		} else if err != nil {
 			return r, err
 		}
 		to := size * (10*int64(k) + 15 + rng.Int64N(5)) / (10*int64(s.o.seeks) + 20) // far from what has come
 		took, err := p.seek(to, time.Now())
 		if errors.Is(err, errSlow) {
-			r.failed++
-			return r, nil // it plays on from there one day: nothing more is learnt
+			r.failed += s.o.seeks - i
+			return r, nil
 		}
 		if err != nil {
 			return r, err

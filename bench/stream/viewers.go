@@ -122,7 +122,7 @@ func (v *shoalPlay) seek(to int64) error {
 		return err
 	}
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-", to))
-	resp, err := v.client.Do(req)
+	resp, err := v.client.Do(req) //nolint:bodyclose // the next seek closes it, or the end of the process
 	if err != nil {
 		return err
 	}

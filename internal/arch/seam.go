@@ -72,6 +72,7 @@ var socketless = []string{
 	"github.com/prometheus/client_golang/prometheus",
 	"github.com/prometheus/client_golang/prometheus/collectors",
 	"github.com/prometheus/client_golang/prometheus/promhttp",
+	"github.com/oschwald/maxminddb-golang/v2",
 	"github.com/mmcdole/gofeed", // its Parse: ParseURL has a client of its own
 	"github.com/rogpeppe/go-internal/testscript",
 	"github.com/skip2/go-qrcode",

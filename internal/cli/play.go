@@ -236,7 +236,7 @@ func (p *screening) show(ctx context.Context, info *metainfo.Info, player *strea
 		return withCode(exitNetwork, fmt.Errorf("listening for the player: %w", err))
 	}
 	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go h.Serve(ln)
+	go func() { _ = h.Serve(ln) }() // until Close
 	defer h.Close()
 
 	base := "http://" + ln.Addr().String()

@@ -172,7 +172,11 @@ func (l *Library) Peers(id string) ([]Peer, error) {
 	}
 	pieces := t.Look().Swarm.Pieces
 	for _, p := range t.Peers() {
-		out = append(out, peerRow(&p, pieces))
+		row := peerRow(&p, pieces)
+		if l.cfg.Country != nil {
+			row.Country = l.cfg.Country(p.Info.Addr.Addr())
+		}
+		out = append(out, row)
 	}
 	return out, nil
 }

@@ -25,7 +25,10 @@ func (w *work) Snapshot(torrents bool) metrics.Snapshot {
 	t, c := w.library.Totals(), w.settings.current()
 	s := metrics.Snapshot{
 		Version: w.Version, Started: w.began, Torrents: map[string]int{}, Down: float64(t.DownRate), Up: float64(t.UpRate),
-		Downloaded: t.SessionDown, Uploaded: t.SessionUp, Peers: map[string]int{}, Queue: map[string]int{}, Failing: map[string]bool{"state": w.health() != nil},
+		Downloaded: t.SessionDown, Uploaded: t.SessionUp, Peers: map[string]int{}, Queue: map[string]int{}, Failing: map[string]bool{},
+	}
+	for name, err := range w.health() {
+		s.Failing[name] = err != nil
 	}
 	s.LimitDown, s.LimitUp = w.rates(c)
 	s.Pool.Used, s.Pool.Peak, s.Pool.Limit = w.session.Memory()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,8 +25,10 @@ import (
 	"shoal/internal/config"
 	"shoal/internal/database"
 	"shoal/internal/doctor"
+	"shoal/internal/geoip"
 	"shoal/internal/history"
 	"shoal/internal/library"
+	"shoal/internal/metrics"
 	"shoal/internal/netx"
 	"shoal/internal/sharing"
 	"shoal/internal/stream"
@@ -54,6 +57,8 @@ type work struct {
 	accounts   *accounts.Accounts
 	server     *server.Server
 	streams    *stream.Server
+	countries  *geoip.Database // nil: none was given
+	media      *mediaServer    // nil: it is off
 	automation *automation.Automation
 	began      time.Time
 	opened     chan struct{} // closed once all above is there, or the end has come
@@ -115,6 +120,11 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 	if err := w.openServer(c); err != nil {
 		return err
 	}
+	if c.Stream.DLNA {
+		if err := w.openMedia(); err != nil {
+			w.log.Warn("films and music are not offered to the local network", "error", err)
+		}
+	}
 	w.settings.apply = w.apply
 	w.ready()
 	return nil
@@ -144,10 +154,17 @@ func (w *work) openLibrary(c *config.Config, rebuild bool) (err error) {
 	if w.history, err = history.Open(w.db); err != nil {
 		return err
 	}
+	var country func(netip.Addr) string
+	if c.Network.Countries != "" {
+		if w.countries, err = geoip.Open(c.Network.Countries); err != nil {
+			return err
+		}
+		country = w.countries.Country
+	}
 	w.library, err = library.Open(library.Config{
 		Session: w.session, Database: w.db, State: c.Folders.Torrents(), Log: w.log, Settings: w.librarySettings(c), Rebuild: rebuild,
 		Client:    netx.HTTPClient(w.network, netx.HTTPOptions{UserAgent: "shoal/" + w.Version, NoUserAgent: c.Network.Anonymous}),
-		Completed: w.completed,
+		Completed: w.completed, Country: country,
 	})
 	if err == nil {
 		w.sharing = sharing.New(w.library.Seed, w.log)
@@ -175,7 +192,7 @@ func (w *work) openServer(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
+	w.streams = stream.NewServer(secret, w.play, stream.Options{Ahead: c.Stream.Ahead})
 	books := shelf{w.library, w.sharing, w.history}
 	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
 	w.server, err = server.New(server.Config{
@@ -184,7 +201,7 @@ func (w *work) openServer(c *config.Config) error {
 		StreamURL: func(id string, index int, path string) string {
 			return w.streams.URL("", id, index, path)
 		},
-		Health: w.health, Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
+		Health: metrics.HealthHandler(w.health), Web: webui.FS(), Documents: w.automation, Metrics: w.metrics(c),
 		QBittorrent:  qbittorrent.New(qbittorrent.Config{Library: books, Accounts: w.accounts, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
 		Transmission: transmission.New(transmission.Config{Library: books, Settings: w.settings, MayUse: mayUse, Logger: w.log}),
 	})
@@ -232,12 +249,30 @@ func (w *work) engine(id string) *torrent.Torrent {
 	return t
 }
 
-// health is what is wrong with the node as a whole.
-func (w *work) health() error {
-	if _, err := os.Stat(w.settings.current().Folders.State); err != nil {
-		return fmt.Errorf("the state folder cannot be reached: %w", err)
+// play returns a torrent that somebody wants to read.
+func (w *work) play(id string) *torrent.Torrent {
+	t, err := w.library.Use(context.Background(), id)
+	if err != nil {
+		return nil
 	}
-	return nil
+	return t
+}
+
+// healthTime bounds how long a look at the node's health may take.
+const healthTime = 3 * time.Second
+
+// health looks at what the node cannot do without. Everybody may see what it says.
+func (w *work) health() map[string]error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTime)
+	defer cancel()
+	checks := map[string]error{"state": nil, "database": nil}
+	if _, err := os.Stat(w.settings.current().Folders.State); err != nil {
+		checks["state"] = errors.New("the state folder cannot be reached")
+	}
+	if err := w.db.Read.PingContext(ctx); err != nil {
+		checks["database"] = errors.New("the database does not answer")
+	}
+	return checks
 }
 
 // doctor looks at the machine and the network.
@@ -411,6 +446,9 @@ func (w *work) close() error {
 	if w.server != nil {
 		w.server.Stop()
 	}
+	if w.media != nil {
+		errs = append(errs, w.media.close())
+	}
 	w.ready()
 	if w.automation != nil {
 		w.automation.Close()
@@ -426,6 +464,9 @@ func (w *work) close() error {
 		w.saveHistory()
 	case w.session != nil:
 		errs = append(errs, late(w.session.Close(ctx)))
+	}
+	if w.countries != nil {
+		errs = append(errs, w.countries.Close())
 	}
 	if w.db != nil {
 		errs = append(errs, w.db.Close())

@@ -142,6 +142,37 @@ func (p player) play(length time.Duration) player {
 	return p
 }
 
+// Peers that are a thousand times slower than the film hold up neither seeks nor playing, though there are more of them than of the quick ones.
+func TestSlowPeersHoldNothingUp(t *testing.T) {
+	simulate(t, 4, func(w *world) {
+		rng := rand.New(rand.NewPCG(4, 7))
+		seeds, viewer := w.crowd(rng, 1.5)
+		for range 15 {
+			seeds = append(seeds, w.node(simnet.Link{Up: bitrate / 1000, Down: mib, Latency: 30 * time.Millisecond}))
+		}
+		tor, _ := w.view(seeds, viewer)
+		r := w.open(tor, 0)
+		defer r.Close()
+		var seeks []time.Duration
+		var stalls []string
+		for range 8 {
+			r.Seek(rng.Int64N(filmBytes), io.SeekStart)
+			begun := time.Now()
+			w.want(r, 1)
+			seeks = append(seeks, time.Since(begun))
+			stalls = append(stalls, player{w: w, r: r}.play(10*time.Second).stalls...)
+		}
+		st := tor.Status().Swarm
+		t.Logf("seeks: median %v, worst %v; stalls %v; %.2f %% came twice", median(seeks), slices.Max(seeks), stalls, 100*float64(st.Wasted)/float64(st.DownTotal))
+		if m := slices.Max(seeks); m > 2*time.Second {
+			t.Errorf("a seek took %v", m)
+		}
+		if len(stalls) > 0 {
+			t.Errorf("stalls: %v", stalls)
+		}
+	})
+}
+
 // unsteady makes three of ten seeds such as one meets: one is silent for a third of the time, as a line that is broken; one leaves for a third of the
 // time; one has a single slot, for which another leecher waits.
 func (w *world) unsteady(seeds []*node, viewer *node, f *metainfo.Torrent) (stop func()) {

@@ -149,6 +149,15 @@ func (r *Reader) tell(piece int, pos int64, waits bool) {
 	r.told, r.toldAt, r.due = piece, now, w.last
 }
 
+// begin says what is needed at pos before anything is read there.
+func (r *Reader) begin(pos int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if pos < r.size {
+		r.tell(int((r.base+pos)/r.lay.PieceLength), pos, false)
+	}
+}
+
 // Seek sets where the next Read begins. What is fetched changes with that.
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	r.mu.Lock()

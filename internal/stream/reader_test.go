@@ -201,6 +201,30 @@ func TestReadsEnd(t *testing.T) {
 	})
 }
 
+// A disk that fails is told to whoever waits for it; when it has room again, reading goes on.
+func TestAFullDiskIsTold(t *testing.T) {
+	simulate(t, 1, func(w *world) {
+		f := film(t, 128<<10, 8*mib)
+		var disk *storage.Memory
+		a, b := w.node(line), w.node(line, func(cfg *session.Config) {
+			cfg.Store = func(p *block.Pool) storage.Store {
+				disk = storage.NewMemory(p)
+				disk.SetLimit(mib)
+				return disk
+			}
+		})
+		w.seed(a, f, 0)
+		r := w.open(w.add(b, session.Spec{Torrent: f, Peers: addrs(a)}), 0)
+		defer r.Close()
+		if n, err := io.Copy(io.Discard, r); !errors.Is(err, storage.ErrFull) {
+			t.Fatalf("%d bytes were read, then: %v", n, err)
+		}
+		disk.SetLimit(100 * mib)
+		time.Sleep(10 * time.Second)
+		w.want(r, int(r.size-r.pos))
+	})
+}
+
 // What is played without being kept takes bounded memory, and can be played again.
 func TestPlayWithoutKeeping(t *testing.T) {
 	simulate(t, 1, func(w *world) {

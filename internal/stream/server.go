@@ -36,6 +36,7 @@ type Server struct {
 	mux    *http.ServeMux
 	open   atomic.Int64 // requests being answered
 	sent   atomic.Int64
+	gone   lingering
 }
 
 // patience is how long a request waits for content to become known.
@@ -176,10 +177,14 @@ func (s *Server) content(q *served, index int) {
 	}
 	h.Set("Content-Disposition", disposition)
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.info.Hash.Key(), index))
+	if q.Request.Header.Get("getcontentFeatures.dlna.org") == "1" { // a renderer asks whether it may seek
+		h.Set("contentFeatures.dlna.org", "DLNA.ORG_OP=01")
+		h.Set("transferMode.dlna.org", "Streaming")
+	}
 	if strings.Count(q.Request.Header.Get("Range"), ",") >= maxRanges {
 		q.Request.Header.Del("Range")
 	}
-	r := &late{ctx: q.Context(), t: q.t, index: index, opts: s.opts, size: f.Length}
+	r := &late{ctx: q.Context(), s: s, file: file{q.t, index}, size: f.Length}
 	defer r.Close()
 	http.ServeContent(q.ResponseWriter, q.Request, "", time.Time{}, r)
 }
@@ -188,6 +193,10 @@ func (s *Server) content(q *served, index int) {
 func (s *Server) subtitles(q *served, index int) {
 	if n := q.info.Layout.Files[index].Length; n > maxSubtitles {
 		http.Error(q, fmt.Sprintf("subtitles of %d bytes: more than %d are not converted", n, maxSubtitles), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if q.Method == http.MethodHead {
+		q.Header().Set("Content-Type", types["vtt"])
 		return
 	}
 	r, err := Open(q.Context(), q.t, index, s.opts)
@@ -207,23 +216,25 @@ func (s *Server) subtitles(q *served, index int) {
 }
 
 // late is a Reader that is opened once something is read: a request for headers, or for a range that there is not, reads nothing.
+// What it has fetched goes on for a while after its end; see lingering.
 type late struct {
-	ctx   context.Context
-	t     *torrent.Torrent
-	index int
-	opts  Options
-	size  int64
-	pos   int64
-	r     *Reader
+	ctx  context.Context
+	s    *Server
+	file file
+	size int64
+	pos  int64
+	r    *Reader
 }
 
 func (l *late) Read(p []byte) (int, error) {
 	if l.r == nil {
-		r, err := Open(l.ctx, l.t, l.index, l.opts)
+		r, err := Open(l.ctx, l.file.t, l.file.index, l.s.opts)
 		if err != nil {
 			return 0, err
 		}
 		l.r = r
+		r.begin(l.pos)
+		l.s.gone.end(l.file)
 	}
 	if _, err := l.r.Seek(l.pos, io.SeekStart); err != nil {
 		return 0, err
@@ -249,7 +260,7 @@ func (l *late) Seek(offset int64, whence int) (int64, error) {
 
 func (l *late) Close() {
 	if l.r != nil {
-		l.r.Close()
+		l.s.gone.keep(l.file, l.r)
 	}
 }
 

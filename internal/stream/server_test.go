@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"shoal/internal/bt/picker"
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 )
@@ -97,6 +98,9 @@ func TestServeFiles(t *testing.T) {
 				t.Errorf("%d: %v", c.index, h)
 			}
 		}
+		if h := s.do("HEAD", s.url(0), "getcontentFeatures.dlna.org", "1").Header(); h.Get("contentFeatures.dlna.org") != "DLNA.ORG_OP=01" {
+			t.Errorf("a renderer is told %v", h)
+		}
 		tag := s.do("HEAD", s.url(0)).Header().Get("ETag")
 		if got := s.do("GET", s.url(0), "If-None-Match", tag); tag == "" || got.Code != 304 {
 			t.Errorf("ETag %q: %d", tag, got.Code)
@@ -111,6 +115,9 @@ func TestHeadersFetchNothing(t *testing.T) {
 		w.net.Partition(w.nodes[0].host, w.nodes[1].host)
 		got := s.do("HEAD", s.url(1))
 		if got.Code != 200 || got.Header().Get("Content-Length") != fmt.Sprint(2*mib) || got.Body.Len() != 0 {
+			t.Errorf("%d %v", got.Code, got.Header())
+		}
+		if got := s.do("HEAD", s.URL("http://host:1", s.id, 3, "x.vtt")); got.Code != 200 || got.Header().Get("Content-Type") != types["vtt"] {
 			t.Errorf("%d %v", got.Code, got.Header())
 		}
 		if got := s.do("POST", s.url(1)); got.Code != 405 {
@@ -200,6 +207,37 @@ func TestAClientGoesAway(t *testing.T) {
 		default:
 			t.Error("the server still reads")
 			<-done
+		}
+	})
+}
+
+// What a client that is gone was reading is fetched for a while longer, unless it reads on elsewhere.
+func TestFetchingLingers(t *testing.T) {
+	simulate(t, 1, func(w *world) {
+		s := openShop(w)
+		<-s.tor.Settled()
+		for i := range shopFiles {
+			if err := s.tor.SetFilePriority(i, picker.Skip); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.do("GET", s.url(1), "Range", "bytes=0-9")
+		time.Sleep(linger / 2)
+		if n := s.tor.Status().Total; n != 2*mib {
+			t.Errorf("%d bytes are wanted while a client may come back", n)
+		}
+		for range 4 { // each takes the place of the one before
+			s.do("GET", s.url(1), "Range", "bytes=5-5")
+			time.Sleep(linger / 2)
+		}
+		s.gone.mu.Lock()
+		if len(s.gone.files) != 1 {
+			t.Errorf("%d readers are kept", len(s.gone.files))
+		}
+		s.gone.mu.Unlock()
+		time.Sleep(linger)
+		if n := s.tor.Status().Total; n != 0 || len(s.gone.files) != 0 {
+			t.Errorf("%d bytes are wanted when nobody reads", n)
 		}
 	})
 }

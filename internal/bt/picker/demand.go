@@ -1,6 +1,7 @@
 package picker
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -15,18 +16,11 @@ type Deadline struct {
 
 // SetDemand says what readers want soon, in place of what it said before: pieces with deadlines before everything else, in the order of their
 // deadlines, then those of soon, rarest first. As long as it lasts, all of them are wanted, whatever their priority; a piece needs
-// to be named only once, deadlines count first.
-func (p *Picker) SetDemand(deadlines []Deadline, soon []int32) {
+// to be named only once, deadlines count first. SetDemand reports whether other pieces are wanted than before.
+func (p *Picker) SetDemand(deadlines []Deadline, soon []int32) bool {
+	before := p.turned
 	p.deadlines = slices.Clone(deadlines)
-	slices.SortStableFunc(p.deadlines, func(a, b Deadline) int {
-		switch {
-		case a.At < b.At:
-			return -1
-		case a.At > b.At:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(p.deadlines, func(a, b Deadline) int { return cmp.Compare(a.At, b.At) })
 	next := make(map[int32]Priority, len(deadlines)+len(soon))
 	raise := func(piece int32) {
 		base, was := p.raised[piece]
@@ -53,6 +47,7 @@ func (p *Picker) SetDemand(deadlines []Deadline, soon []int32) {
 	if len(next) == 0 {
 		p.raised, p.deadlines = nil, nil
 	}
+	return p.turned != before
 }
 
 // Demanded reports whether readers want a piece soon.
@@ -103,8 +98,10 @@ func (p *Picker) setPriority(piece int32, prio Priority) {
 	n := int64(p.lay.DataLen(int(piece)))
 	switch {
 	case old == Skip:
+		p.turned++
 		p.missing, p.missBytes = p.missing+1, p.missBytes+n
 	case prio == Skip:
+		p.turned++
 		p.missing, p.missBytes = p.missing-1, p.missBytes-n
 	}
 	if prio != Skip && p.at[piece] == nil {

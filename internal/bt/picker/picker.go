@@ -52,6 +52,7 @@ type Picker struct {
 	spare     []*partial         // for reuse
 	deadlines []Deadline         // ascending
 	raised    map[int32]Priority // what readers want soon, and its priority apart from that; see SetDemand
+	turned    int                // counts pieces that became wanted or unwanted one by one
 	avoid     []int32            // deadline pieces that the peer picked for leaves to quicker ones
 	missing   int                // pieces wanted, not had
 	missBytes int64              // of data in them

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// rescue is how long before a deadline a second peer is asked for a block that will come too late.
+	// rescue is how long before a deadline a second peer is asked for a block that will come too late; longer where that one is slow, too.
 	rescue = 4 * time.Second
 	// hopeless is what a peer is expected to take that nothing is known of.
 	hopeless = time.Hour
@@ -16,9 +16,13 @@ const (
 
 // SetDemand says what readers want soon, in place of what it said before; see picker.SetDemand. Deadlines are on the swarm's clock.
 func (s *Swarm) SetDemand(now time.Duration, deadlines []picker.Deadline, soon []int32) {
-	s.rouse()
+	was := s.reading
 	s.reading = len(deadlines)+len(soon) > 0
-	s.picker.SetDemand(deadlines, soon)
+	if !was && !s.reading {
+		return
+	}
+	s.rouse()
+	changed := s.picker.SetDemand(deadlines, soon)
 	if s.cfg.Transient {
 		for _, piece := range s.picker.Strays() { // which would take room for nothing
 			s.cancelPiece(piece)
@@ -27,8 +31,10 @@ func (s *Swarm) SetDemand(now time.Duration, deadlines []picker.Deadline, soon [
 		}
 	}
 	s.preempt(now)
-	for _, p := range s.peers {
-		s.recount(p)
+	if changed || s.reading != was {
+		for _, p := range s.peers {
+			s.recount(p)
+		}
 	}
 	s.wake()
 	s.checkDone(now, true)
@@ -61,17 +67,16 @@ func (s *Swarm) preempt(now time.Duration) {
 }
 
 // promise estimates how long from now the first n requests under way will take. Unlike eta it does not believe a peer that has been
-// silent for longer than its rate explains.
+// silent for longer than its rate explains: of that, nothing is known.
 func (q *pipeline) promise(now time.Duration, n int) time.Duration {
 	if q.rate <= 0 || q.snubbed {
 		return hopeless
 	}
-	d := q.eta(now, n)
 	each := time.Duration(blockSize / q.rate * float64(time.Second))
-	if silent := now - max(q.lastData, q.started); q.under > 0 && silent > q.rtt+4*each+200*time.Millisecond {
-		d += 2 * silent
+	if silent := now - max(q.lastData, q.started); q.under > 0 && silent > q.rtt+2*each+300*time.Millisecond {
+		return hopeless
 	}
-	return d
+	return q.eta(now, n)
 }
 
 // fitness tells the picker how quick a peer is, while somebody reads.
@@ -87,11 +92,15 @@ func (s *Swarm) fitness(now time.Duration, p *peer) picker.Fitness {
 		},
 		Rescue: func(other ident.Peer, b picker.Block, d picker.Deadline, picked int) bool {
 			o := s.peer(other)
-			if o == nil || time.Duration(d.At) > now+rescue {
+			if o == nil {
 				return false
 			}
+			mine := q.promise(now, q.under+picked+1)
+			if in := time.Duration(d.At) - now; in > max(rescue, 3*mine) || in > o.pipe.promise(now, o.pipe.under) {
+				return false // there is time yet, or all that it was asked for will come in time
+			}
 			theirs := o.pipe.promise(now, o.pipe.before(b))
-			return now+theirs > time.Duration(d.At) && 2*q.promise(now, q.under+picked+1)+50*time.Millisecond < theirs
+			return now+theirs > time.Duration(d.At) && 2*mine+50*time.Millisecond < theirs
 		},
 	}
 }

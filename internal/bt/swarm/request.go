@@ -38,6 +38,9 @@ func (s *Swarm) fill(now time.Duration, p *peer) {
 		return
 	}
 	room := q.target - q.under
+	if s.reading && q.rate == 0 && !p.info.WebSeed {
+		room = minTarget - q.under // what an unknown peer is given may have to wait long
+	}
 	if q.snubbed {
 		room = 1 - q.under
 	}

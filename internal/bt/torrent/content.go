@@ -173,7 +173,7 @@ func (t *Torrent) diskFailed(now time.Duration, err error) {
 	t.retryAt = now + diskRetry
 	t.sw.Step(now, swarm.Event{Kind: swarm.Pause, OK: true})
 	t.publish()
-	t.waiting.wake(-1)
+	t.waiting.wakeAll()
 }
 
 const (
@@ -203,7 +203,7 @@ func (t *Torrent) fail(err error) {
 	t.failure, t.phase = err, Failed
 	t.publish()
 	t.settled.set()
-	t.waiting.wake(-1)
+	t.waiting.wakeAll()
 }
 
 // completed notes that every wanted piece has come.

@@ -56,23 +56,32 @@ func (w *waiters) remove(piece int, c <-chan struct{}) {
 	}
 }
 
-// wake wakes those who wait for a piece; with a negative one, all.
+// wake wakes those who wait for a piece.
 func (w *waiters) wake(piece int) {
 	if w.n.Load() == 0 {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for p, all := range w.by {
-		if p != piece && piece >= 0 {
-			continue
-		}
-		for _, c := range all {
-			close(c)
-		}
-		w.n.Add(-int32(len(all)))
-		delete(w.by, p)
+	w.release(piece)
+}
+
+// wakeAll wakes everybody: something is wrong.
+func (w *waiters) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for piece := range w.by {
+		w.release(piece)
 	}
+}
+
+// release is called with mu held.
+func (w *waiters) release(piece int) {
+	for _, c := range w.by[piece] {
+		close(c)
+	}
+	w.n.Add(-int32(len(w.by[piece])))
+	delete(w.by, piece)
 }
 
 // readable returns what there is to read from.

@@ -17,7 +17,7 @@ export async function act(action: Action, ids: string[]): Promise<boolean> {
   if (ok && !['up', 'down', 'top', 'bottom', 'pause', 'resume'].includes(action)) say(t('done.' + action, { n: ids.length }));
   return ok;
 }
-export const change = (id: string, c: Record<string, unknown>) => attempt(() => patch('torrents/' + id, c));
+export const change = (id: string, c: Record<string, unknown>) => attempt(() => patch(`torrents/${id}`, c));
 
 export async function copy(text: string): Promise<void> {
   try {
@@ -64,7 +64,7 @@ export function menuItems(ids: string[], one?: Torrent): Item[] {
 }
 
 async function copyMagnet(id: string): Promise<void> {
-  await attempt(async () => copy((await get<{ magnet: string }>('torrents/' + id)).magnet));
+  await attempt(async () => copy((await get(`torrents/${id}`)).magnet));
 }
 
 export function toggle(x: Torrent): Promise<boolean> {

@@ -1,5 +1,7 @@
 // Calls of the API below the page's own folder, wherever a reverse proxy has put it.
 
+import type { paths } from './openapi';
+
 export const base = new URL('.', document.baseURI).href;
 export const root = new URL('api/v1/', base).href;
 
@@ -64,18 +66,31 @@ async function words(answer: Response): Promise<string> {
   }
 }
 
-async function json<T>(method: string, path: string, o: Options = {}): Promise<T> {
+async function json(method: string, path: string, o: Options = {}): Promise<unknown> {
   const answer = await send(method, path, o);
   const text = await answer.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  return text ? JSON.parse(text) : undefined;
 }
 
-export const get = <T>(path: string, params?: Params, signal?: AbortSignal) => json<T>('GET', path, { params, signal });
-export const ask = <T>(path: string) => json<T>('GET', path, { quiet: true });
-export const post = <T>(path: string, body?: unknown, quiet = false) => json<T>('POST', path, { body: body ?? {}, quiet });
-export const patch = <T>(path: string, body: unknown) => json<T>('PATCH', path, { body });
-export const put = <T>(path: string, body?: unknown) => json<T>('PUT', path, { body: body ?? {} });
-export const del = <T>(path: string, params?: Params) => json<T>('DELETE', path, { params });
-export async function bytes(path: string, signal?: AbortSignal): Promise<Uint8Array> {
-  return new Uint8Array(await (await send('GET', path, { signal })).arrayBuffer());
-}
+// A call's path is matched with the paths of the API at compile time, and so its body and its answer have their types: `torrents/${id}/files` is
+// GET /torrents/{id}/files.
+type Filled<S extends string> = S extends `${infer A}{${string}}${infer B}` ? `${A}${string}${Filled<B>}` : S;
+type Pattern<K> = K extends `/${infer S}` ? Filled<S> : never;
+type Operation<P extends string, M extends string> = P extends unknown
+  ? { [K in keyof paths]: Pattern<K> extends P ? (P extends Pattern<K> ? (paths[K] extends { [m in M]: infer O } ? O : never) : never) : never }[keyof paths]
+  : never;
+type Content<R> = R extends { content: { 'application/json': infer T } } ? T : never;
+type Answer<O> = O extends { responses: infer R } ? (R extends { 200: infer A } | { 201: infer A } | { 202: infer A } ? Content<A> : void) : never;
+type Body<O> = O extends { requestBody: { content: { 'application/json': infer B } } } ? B : undefined;
+type Paths<M extends string> = { [K in keyof paths]: paths[K] extends { [m in M]: object } ? Pattern<K> : never }[keyof paths];
+
+export const get = <P extends Paths<'get'>>(path: P, params?: Params, signal?: AbortSignal) =>
+  json('GET', path, { params, signal }) as Promise<Answer<Operation<P, 'get'>>>;
+/** As get, for what may be asked without a session: a 401 does not end one. */
+export const ask = <P extends Paths<'get'>>(path: P) => json('GET', path, { quiet: true }) as Promise<Answer<Operation<P, 'get'>>>;
+export const post = <P extends Paths<'post'>>(path: P, body?: Body<Operation<P, 'post'>>, quiet = false) =>
+  json('POST', path, { body, quiet }) as Promise<Answer<Operation<P, 'post'>>>;
+export const patch = <P extends Paths<'patch'>>(path: P, body: Body<Operation<P, 'patch'>>) =>
+  json('PATCH', path, { body }) as Promise<Answer<Operation<P, 'patch'>>>;
+export const put = <P extends Paths<'put'>>(path: P, body?: Body<Operation<P, 'put'>>) => json('PUT', path, { body }) as Promise<void>;
+export const del = <P extends Paths<'delete'>>(path: P, params?: Params) => json('DELETE', path, { params }) as Promise<void>;

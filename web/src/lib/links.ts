@@ -11,7 +11,7 @@ export function links(text: string): Link[] {
   const found = new Map<string, Link>();
   for (const word of text.split(/[\s<>"'`]+/)) {
     if (found.size >= 500) break;
-    const l = link(word.replace(/[),.;\]]+$/, ''));
+    const l = link(word.replace(/^[([{]+|[)\]},.;]+$/g, ''));
     if (l && !found.has(l.text)) found.set(l.text, l);
   }
   return [...found.values()];

@@ -1,4 +1,5 @@
 // What the node says from moment to moment: the visible window of the list, totals, jobs and the log, over one stream of events.
+import { untrack } from 'svelte';
 import { address, get, type Params } from './api';
 import { learn, merge, nothing, type Told } from './delta';
 import { prefs } from './prefs.svelte';
@@ -70,7 +71,7 @@ class Live {
     if (this.#running) return;
     this.#running = true;
     document.addEventListener('visibilitychange', this.#visibility);
-    this.#connect();
+    this.#soon(0);
   }
   stop(): void {
     this.#running = false;
@@ -95,7 +96,7 @@ class Live {
   /** Asks for all about a torrent, and for these parts of it: files, peers, trackers, pieces, with commas. */
   watch(id: string, parts = ''): void {
     if (this.#watched === id && this.#parts === parts) return;
-    if (this.detail.id !== id) this.detail = nothing(id);
+    if (untrack(() => this.detail.id) !== id) this.detail = nothing(id);
     this.#watched = id;
     this.#parts = parts;
     this.#soon(0);
@@ -135,7 +136,7 @@ class Live {
     this.#fetching?.abort();
     const c = (this.#fetching = new AbortController());
     try {
-      const p = await get<Page>('torrents', { ...this.query(), offset: s.first, limit: s.end - s.first }, c.signal);
+      const p = await get('torrents', { ...this.query(), offset: s.first, limit: s.end - s.first }, c.signal);
       p.torrents.forEach((t, i) => this.#rows.set(s.first + i, t));
       this.total = p.total;
       this.version++;

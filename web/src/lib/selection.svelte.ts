@@ -1,7 +1,6 @@
 import { SvelteSet } from 'svelte/reactivity';
 import { get } from './api';
 import { live } from './live.svelte';
-import type { Page } from './types';
 
 class Selection {
   ids = new SvelteSet<string>();
@@ -50,7 +49,7 @@ class Selection {
     if (complete) return ids;
     ids.length = 0;
     for (let i = from; i < end; i += 5000) {
-      const p = await get<Page>('torrents', { ...live.query(), offset: i, limit: Math.min(5000, end - i) });
+      const p = await get('torrents', { ...live.query(), offset: i, limit: Math.min(5000, end - i) });
       ids.push(...p.torrents.map((t) => t.id));
       if (!p.torrents.length) break;
     }

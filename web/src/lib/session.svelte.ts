@@ -14,7 +14,7 @@ class Session {
   }
   async refresh(): Promise<void> {
     try {
-      const me = await ask<Me>('me');
+      const me = await ask('me');
       this.me = me.scopes.length ? me : null;
       this.setupNeeded = me.setup_needed;
       this.offline = false;

@@ -6,17 +6,5 @@ export const streamURL = (f: TorrentFile): string => new URL(f.stream_url ?? '',
 /** The list of all that can be played of its torrent, for players such as mpv and VLC. */
 export const playlist = (f: TorrentFile): string => streamURL(f).replace(/\/\d+\/[^/]*$/, '/playlist.m3u');
 
-/** Files of subtitles that belong to a video, each with what its name adds: those named like it, or all if it is the only video. */
-export function subtitles(files: readonly TorrentFile[], video: TorrentFile): { file: TorrentFile; label: string }[] {
-  const stem = (p: string) => p.slice(p.lastIndexOf('/') + 1).replace(/\.[^.]+$/, '');
-  const name = stem(video.path), alone = files.filter((f) => f.media === 'video').length === 1;
-  return files
-    .filter((f) => f.media === 'subtitle' && /\.(srt|vtt)$/i.test(f.path) && (alone || stem(f.path).startsWith(name)))
-    .map((f) => {
-      const s = stem(f.path);
-      return { file: f, label: (s.startsWith(name) ? s.slice(name.length) : s).replace(/^[._ -]+/, '') };
-    });
-}
-
 /** Subtitles as WebVTT, which is what browsers read. */
 export const trackURL = (f: TorrentFile): string => streamURL(f) + (/\.vtt$/i.test(f.path) ? '' : '.vtt');

@@ -1,1 +1,0 @@
-import{A as e,M as t}from"./disclose-version-BiSqhnR3.js";var n=t(`<p>Setup</p>`);function r(t){var r=n();e(t,r)}export{r as default};
