@@ -41,6 +41,7 @@ type Library interface {
 	Categories() ([]library.Category, error)
 	PutCategory(context.Context, library.Category) error
 	RemoveCategory(ctx context.Context, name string) error
+	SeedRules() ([]library.SeedRule, error)
 	Tags() ([]string, error)
 	PutTag(ctx context.Context, name string) error
 	RemoveTag(ctx context.Context, name string) error
