@@ -351,6 +351,10 @@ func TestActions(t *testing.T) {
 	files, _ := n.lib.Files(hash)
 	n.do(t, 200, "POST", "torrents/renameFile", with("oldPath", files[0].Path, "newPath", "a/b.mkv"))
 	n.do(t, 200, "POST", "torrents/renameFile", with("id", "0", "name", "c.mkv"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "z"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "z/", "newPath", "a"))
+	n.do(t, 409, "POST", "torrents/renameFolder", with("oldPath", "z", "newPath", "y"))
+	n.do(t, 400, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "../y"))
 	n.do(t, 409, "POST", "torrents/renameFile", with("oldPath", "missing", "newPath", "x"))
 	n.do(t, 400, "POST", "torrents/renameFile", with("oldPath", "a/c.mkv", "newPath", "../../etc/passwd"))
 	if got := n.do(t, 200, "GET", "torrents/files", with()); !strings.Contains(got, `"name":"a/c.mkv"`) || !strings.Contains(got, `"priority":6`) {
