@@ -326,6 +326,34 @@ func (c *call) renameFile() (any, error) {
 	return nil, c.Library.RenameFile(c.ctx, d.ID, files[i].Index, to)
 }
 
+// renameFolder renames what lies in a folder.
+func (c *call) renameFolder() (any, error) {
+	d, err := c.torrent()
+	if err != nil {
+		return nil, err
+	}
+	files, err := c.Library.Files(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	from, to := strings.Trim(c.values.Get("oldPath"), "/"), strings.Trim(c.values.Get("newPath"), "/")
+	found := false
+	for _, f := range files {
+		rest, below := strings.CutPrefix(f.Path, from+"/")
+		if from == "" || to == "" || !below {
+			continue
+		}
+		found = true
+		if err := c.Library.RenameFile(c.ctx, d.ID, f.Index, to+"/"+rest); err != nil {
+			return nil, err
+		}
+	}
+	if !found {
+		return nil, refusal{http.StatusConflict, "there is no such folder, or no new name"}
+	}
+	return nil, nil
+}
+
 func (c *call) filePrio() (any, error) {
 	d, err := c.torrent()
 	if err != nil {

@@ -41,6 +41,7 @@ type Library interface {
 	Categories() ([]library.Category, error)
 	PutCategory(context.Context, library.Category) error
 	RemoveCategory(ctx context.Context, name string) error
+	SeedRules() ([]library.SeedRule, error)
 	Tags() ([]string, error)
 	PutTag(ctx context.Context, name string) error
 	RemoveTag(ctx context.Context, name string) error
@@ -276,6 +277,7 @@ var endpoints = map[string]endpoint{
 	"torrents/setLocation":              {accounts.Control, true, (*call).setLocation},
 	"torrents/rename":                   {accounts.Control, true, (*call).rename},
 	"torrents/renameFile":               {accounts.Control, true, (*call).renameFile},
+	"torrents/renameFolder":             {accounts.Control, true, (*call).renameFolder},
 	"torrents/filePrio":                 {accounts.Control, true, (*call).filePrio},
 	"torrents/addTrackers":              {accounts.Control, true, (*call).addTrackers},
 	"torrents/removeTrackers":           {accounts.Control, true, (*call).removeTrackers},

@@ -249,12 +249,24 @@ func TestGoals(t *testing.T) {
 			t.Errorf("ratio %q", text)
 		}
 	}
-	c := map[string]library.Category{"tv": {SeedRatio: 2, SeedTime: -1}}
-	if i := describe(&library.Torrent{Category: "tv"}, c); i.RatioLimit != 2 || i.SeedingLimit != -1 {
-		t.Errorf("%+v", i)
-	}
-	if i := describe(&library.Torrent{Category: "tv", SeedRatio: 3}, c); i.RatioLimit != 3 {
-		t.Errorf("%+v", i)
+	none, old := "", "old"
+	g := goals{map[string]library.Category{"tv": {SeedRatio: 2, SeedTime: -1}}, []library.SeedRule{{Tracker: "Example.org", Ratio: 4}, {Tag: &old, Time: 600}, {Category: &none, Tag: &none, Ratio: 1}}}
+	for _, c := range []struct {
+		t       library.Torrent
+		ratio   float64
+		minutes int64
+	}{
+		{library.Torrent{Category: "tv", Tags: []string{"x"}}, 2, -1},
+		{library.Torrent{Category: "tv", SeedRatio: 3, SeedTime: 60}, 3, 1},
+		{library.Torrent{Category: "tv", Tracker: "a.example.org"}, 2, -1},
+		{library.Torrent{Category: "film", Tracker: "a.example.org"}, 4, -1},
+		{library.Torrent{Category: "film", Tracker: "notexample.org", Tags: []string{"old"}}, -1, 10},
+		{library.Torrent{}, 1, -1},
+		{library.Torrent{Category: "film"}, -2, -2},
+	} {
+		if i := describe(&c.t, &g); i.RatioLimit != c.ratio || i.SeedingLimit != c.minutes {
+			t.Errorf("%+v: %v, %d", c.t, i.RatioLimit, i.SeedingLimit)
+		}
 	}
 }
 
@@ -339,6 +351,10 @@ func TestActions(t *testing.T) {
 	files, _ := n.lib.Files(hash)
 	n.do(t, 200, "POST", "torrents/renameFile", with("oldPath", files[0].Path, "newPath", "a/b.mkv"))
 	n.do(t, 200, "POST", "torrents/renameFile", with("id", "0", "name", "c.mkv"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "z"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "z/", "newPath", "a"))
+	n.do(t, 409, "POST", "torrents/renameFolder", with("oldPath", "z", "newPath", "y"))
+	n.do(t, 400, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "../y"))
 	n.do(t, 409, "POST", "torrents/renameFile", with("oldPath", "missing", "newPath", "x"))
 	n.do(t, 400, "POST", "torrents/renameFile", with("oldPath", "a/c.mkv", "newPath", "../../etc/passwd"))
 	if got := n.do(t, 200, "GET", "torrents/files", with()); !strings.Contains(got, `"name":"a/c.mkv"`) || !strings.Contains(got, `"priority":6`) {
