@@ -45,7 +45,9 @@ for target in $targets; do
 	fi
 done
 if [ -z "${NO_SBOM:-}" ]; then
-	go run $sbom mod -json -licenses -noserial -output-version 1.6 -output "$work/sbom.json" .
+	# Of the first program: what is in the others differs in what single systems need.
+	set -- "$work"/shoal_"${version}"_*/shoal*
+	go run $sbom bin -json -licenses -noserial -output-version 1.6 -version "v$version" -output "$work/sbom.json" "$1"
 	# The time of the list is that of the source.
 	sed "s/\"timestamp\": \"[^\"]*\"/\"timestamp\": \"$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)\"/" "$work/sbom.json" > "$out/shoal_${version}.sbom.json"
 fi

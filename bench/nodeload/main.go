@@ -153,7 +153,7 @@ func (l *load) start(n int) (time.Duration, error) {
 }
 
 func (l *load) until(n int, within time.Duration) error {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
 		var page struct {
 			Counts struct {
 				State map[string]int `json:"state"`

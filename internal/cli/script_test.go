@@ -90,6 +90,9 @@ func local(args []string) []string {
 	if len(args) > 0 && slices.Contains([]string{"get", "play", "share", "seed"}, args[0]) && !slices.Contains(args, "--listen") {
 		return append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0")
 	}
+	if len(args) > 0 && args[0] == "daemon" {
+		return append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--no-dht")
+	}
 	return args
 }
 
@@ -98,8 +101,10 @@ func command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	path := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "shoal") // where testscript puts it
 	cmd := exec.Command(path, local(args)...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "GOCOVERDIR", "GORACE"} {
-		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	for _, name := range []string{"PATH", "HOME", "XDG_STATE_HOME", "TMPDIR", "GOCOVERDIR", "GORACE", "SHOAL_HOME"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
 	}
 	return cmd
 }

@@ -140,7 +140,7 @@ type Disk struct {
 // Stream is how content is played.
 type Stream struct {
 	DLNA  bool
-	Cache int64 // bytes of memory for what players read
+	Ahead int64 // bytes fetched ahead of the place that a player reads at
 }
 
 // Completion is what is done when a download is.

@@ -13,7 +13,9 @@ import (
 // small makes a database that knows 192.0.0.0/3 as Neverland, NV (MaxMind DB file format 2.0).
 func small() []byte {
 	text := func(s string) []byte { return append([]byte{2<<5 | byte(len(s))}, s...) }
-	number := func(kind byte, v uint16) []byte { return append([]byte{kind<<5 | 2}, binary.BigEndian.AppendUint16(nil, v)...) }
+	number := func(kind byte, v uint16) []byte {
+		return append([]byte{kind<<5 | 2}, binary.BigEndian.AppendUint16(nil, v)...)
+	}
 	var b bytes.Buffer
 	const nodes = 3
 	record := func(v uint32) { b.Write([]byte{byte(v >> 16), byte(v >> 8), byte(v)}) }

@@ -138,7 +138,7 @@ func (l *Library) place(r *record, dir string) error {
 	case final != "":
 	case c.Dir != "":
 		final = c.Dir
-	case r.Category != "" && c.Name != "":
+	case r.Category != "":
 		final = filepath.Join(set.Dir, metainfo.SafeName(r.Category))
 	default:
 		final = set.Dir
@@ -152,7 +152,7 @@ func (l *Library) place(r *record, dir string) error {
 	}
 	if set.MoveTo != "" && dir == "" && c.Dir == "" {
 		r.Target = set.MoveTo
-		if r.Category != "" && c.Name != "" {
+		if r.Category != "" {
 			r.Target = filepath.Join(set.MoveTo, metainfo.SafeName(r.Category))
 		}
 	}

@@ -30,6 +30,8 @@ type entry struct {
 	gone    bool             // it was removed
 	dirty   bool             // rec has counters that were not saved
 
+	usedAt time.Time // when somebody last wanted to read the content
+
 	settled  bool // the engine knows what is on disk
 	base     totals
 	began    time.Time // when it was put to work
@@ -45,6 +47,14 @@ const (
 	slow      = 2 << 10
 	slowAfter = time.Minute
 )
+
+// useFor is for how long a torrent is at work after somebody has wanted to read its content, whatever else holds.
+const useFor = time.Minute
+
+// inUse reports whether somebody reads the content, or did so a moment ago.
+func (e *entry) inUse(now time.Time) bool {
+	return now.Sub(e.usedAt) < useFor || e.t != nil && e.t.Demanded()
+}
 
 // counters brings the counters of the record up to date with the engine.
 func (e *entry) counters(now time.Time, st *torrent.Status) {
@@ -141,7 +151,7 @@ func (e *entry) engineRow(row *Torrent, st *torrent.Status) {
 			row.State = Checking // its files are about to be opened
 		}
 	}
-	if e.rec.Paused && e.busy != "checking" && e.busy != "moving" {
+	if e.rec.Paused && e.busy != "checking" && e.busy != "moving" && !e.inUse(time.Now()) {
 		row.State = Paused // it is being stopped
 	}
 	if st.Total > 0 {

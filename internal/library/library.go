@@ -170,8 +170,44 @@ func (l *Library) Engine(id string) (*torrent.Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.t == nil || e.offline || e.rec.Paused {
+	if e.t == nil || e.offline || e.rec.Paused && !e.inUse(time.Now()) {
 		return nil, ErrIdle
 	}
 	return e.t, nil
+}
+
+// useTime bounds how long Use waits for a torrent to begin.
+const useTime = 10 * time.Second
+
+// Use returns a torrent whose content somebody wants to read. One that is not at work is put to work for that, paused or not, and is so until a minute
+// after it was last read.
+func (l *Library) Use(ctx context.Context, id string) (*torrent.Torrent, error) {
+	ctx, cancel := context.WithTimeout(ctx, useTime)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		e, err := l.find(id)
+		if err != nil {
+			l.mu.Unlock()
+			return nil, err
+		}
+		e.usedAt = time.Now()
+		t, failure, ready := e.t, e.failure, e.t != nil && !e.offline && e.busy == ""
+		complete := e.rec.Complete
+		l.mu.Unlock()
+		switch {
+		case ready && complete && t.Look().Phase == torrent.Seeding:
+			return t, t.Hold(nil) // a file that was not wanted may be read now
+		case ready:
+			return t, nil
+		case failure != "" && t == nil:
+			return nil, errors.New(failure)
+		}
+		l.nudge()
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ErrIdle
+		}
+	}
 }

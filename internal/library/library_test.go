@@ -466,3 +466,28 @@ func TestFloor(t *testing.T) {
 	}
 	n.state(id, library.Seeding)
 }
+
+// TestUse puts a paused torrent to work for as long as it is read.
+func TestUse(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	m := content(t, src, 10, 50_000)
+	n := start(t, t.TempDir())
+	added, err := n.Seed(m, filepath.Join(src, "album"), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.do(library.Pause, added.ID)
+	n.state(added.ID, library.Paused)
+	engine, err := n.Use(t.Context(), added.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-engine.Settled()
+	if row := n.until(added.ID, "work", func(r library.Torrent) bool { return r.State == library.Seeding }); row.State != library.Seeding {
+		t.Errorf("%+v", row)
+	}
+	if _, err := n.Use(t.Context(), strings.Repeat("0", 40)); !errors.Is(err, library.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}

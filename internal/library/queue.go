@@ -12,7 +12,10 @@ func (l *Library) chosen(now time.Time) []bool {
 	downs, seeds := 0, 0
 	for i, e := range l.entries {
 		switch {
-		case e.rec.Paused || e.gone || l.closed:
+		case e.gone || l.closed:
+		case e.inUse(now):
+			work[i] = true
+		case e.rec.Paused:
 		case e.rec.Forced:
 			work[i] = true
 		case l.set.Suspended:

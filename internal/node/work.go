@@ -192,7 +192,7 @@ func (w *work) openServer(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	w.streams = stream.NewServer(secret, w.engine, stream.Options{})
+	w.streams = stream.NewServer(secret, w.play, stream.Options{Ahead: c.Stream.Ahead})
 	books := shelf{w.library, w.sharing, w.history}
 	mayUse := func(ctx context.Context, path string) error { return w.server.MayUse(ctx, path) }
 	w.server, err = server.New(server.Config{
@@ -243,6 +243,15 @@ func (w *work) secret(name string) ([]byte, error) {
 // engine returns a torrent at work, nil if it is not.
 func (w *work) engine(id string) *torrent.Torrent {
 	t, err := w.library.Engine(id)
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
+// play returns a torrent that somebody wants to read.
+func (w *work) play(id string) *torrent.Torrent {
+	t, err := w.library.Use(context.Background(), id)
 	if err != nil {
 		return nil
 	}

@@ -176,14 +176,14 @@ func (c *call) answer(v any) {
 		c.w.WriteHeader(http.StatusOK)
 	case string:
 		h.Set("Content-Type", "text/plain; charset=UTF-8")
-		c.w.Write([]byte(v))
+		_, _ = c.w.Write([]byte(v))
 	case file:
 		h.Set("Content-Type", v.kind)
 		h.Set("Content-Disposition", "attachment; filename*=UTF-8''"+strings.ReplaceAll(url.QueryEscape(v.name), "+", "%20"))
-		c.w.Write(v.data)
+		_, _ = c.w.Write(v.data)
 	default:
 		h.Set("Content-Type", "application/json")
-		json.NewEncoder(c.w).Encode(v)
+		_ = json.NewEncoder(c.w).Encode(v)
 	}
 }
 

@@ -210,6 +210,43 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+func TestTooManyConnections(t *testing.T) {
+	s, _ := fakeNode(t, 1, nil)
+	s.maxConnections = 3
+	address := listen(t, s)
+	works := func() (net.Conn, bool) {
+		t.Helper()
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		_, err = io.ReadFull(c, make([]byte, 12))
+		return c, err == nil
+	}
+	var first net.Conn
+	for n := range 3 {
+		c, ok := works()
+		if !ok {
+			t.Fatalf("connection %d was closed", n)
+		}
+		if n == 0 {
+			first = c
+		}
+	}
+	if _, ok := works(); ok {
+		t.Fatal("a fourth is served")
+	}
+	first.Close()
+	for s.connections.Load() > 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, ok := works(); !ok {
+		t.Fatal("there is room, and it was closed")
+	}
+}
+
 func TestLocalSocketIsAdmin(t *testing.T) {
 	s, _ := fakeNode(t, 1, nil)
 	path := filepath.Join(t.TempDir(), "api.sock")

@@ -37,6 +37,9 @@ func (t *Torrent) Demand(file int) (*Demand, error) {
 	return d, nil
 }
 
+// Demanded reports whether anybody reads the content.
+func (t *Torrent) Demanded() bool { return t.demanded.Load() }
+
 func (t *Torrent) addDemand(d *Demand) error {
 	switch {
 	case t.failure != nil:
@@ -48,6 +51,7 @@ func (t *Torrent) addDemand(d *Demand) error {
 	}
 	kept := t.keeps(d.file)
 	t.demands = append(t.demands, d)
+	t.demanded.Store(true)
 	return t.rekeep(d.file, kept)
 }
 
@@ -82,6 +86,7 @@ func (d *Demand) Close() {
 		}
 		kept := t.keeps(d.file)
 		t.demands = slices.Delete(t.demands, i, i+1)
+		t.demanded.Store(len(t.demands) > 0)
 		t.demand()
 		if err := t.rekeep(d.file, kept); err != nil {
 			t.diskFailed(t.now(), err)

@@ -108,6 +108,7 @@ type Torrent struct {
 
 	closing  atomic.Bool
 	erase    atomic.Bool // its files are to be deleted at the end
+	demanded atomic.Bool // there are demands
 	eraseErr error       // what came of that, once it has ended
 	status   atomic.Pointer[Status]
 	infoHash atomic.Pointer[ident.InfoHash]
