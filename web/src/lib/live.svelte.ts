@@ -41,6 +41,7 @@ class Live {
   #open = '';
   #timer = 0;
   #tries = 0;
+  #sampler = 0;
   #running = false;
   #fetching: AbortController | null = null;
   #lastFetch = 0;
@@ -71,12 +72,14 @@ class Live {
     if (this.#running) return;
     this.#running = true;
     document.addEventListener('visibilitychange', this.#visibility);
+    this.#sampler = window.setInterval(() => this.#sample(), 1000); // totals come only when they change
     this.#soon(0);
   }
   stop(): void {
     this.#running = false;
     document.removeEventListener('visibilitychange', this.#visibility);
     clearTimeout(this.#timer);
+    clearInterval(this.#sampler);
     this.#close();
   }
 
@@ -188,7 +191,7 @@ class Live {
         this.#soon(0);
       }
     });
-    on<Totals>('stats', (x) => this.#stats(x));
+    on<Totals>('stats', (x) => (this.totals = x));
     on<DetailEvent>('detail', (e) => {
       if (e.id === this.#watched) this.detail = learn(this.detail, e);
     });
@@ -225,8 +228,9 @@ class Live {
     this.loaded = true;
     this.version++;
   }
-  #stats(x: Totals): void {
-    this.totals = x;
+  #sample(): void {
+    const x = this.totals;
+    if (!x || document.hidden) return;
     const keep = (a: number[], v: number) => [...a, v].slice(-60);
     this.recent = { down: keep(this.recent.down, x.down_rate), up: keep(this.recent.up, x.up_rate) };
   }

@@ -1,0 +1,1 @@
+export{s as default}from"./dialogs-4_Eg3dMD.js";

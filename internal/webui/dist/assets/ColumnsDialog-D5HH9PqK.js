@@ -1,0 +1,1 @@
+export{a as default}from"./dialogs-4_Eg3dMD.js";

@@ -1,0 +1,1 @@
+export{r as default}from"./dialogs-4_Eg3dMD.js";

@@ -1,0 +1,1 @@
+export{t as default}from"./dialogs-4_Eg3dMD.js";
