@@ -43,7 +43,12 @@ func (l *Library) Do(ctx context.Context, a Action, ids []string) error {
 	for _, t := range running {
 		err = errors.Join(err, t.Announce())
 	}
-	err = errors.Join(err, l.save(recs))
+	switch a {
+	case Top, Up, Down, Bottom: // files do not tell places
+		err = errors.Join(err, l.write(updateRecord, recs))
+	default:
+		err = errors.Join(err, l.save(recs))
+	}
 	switch a {
 	case Recheck:
 		for _, e := range chosen {
@@ -152,13 +157,13 @@ func (l *Library) recheck(e *entry) {
 		l.release(e, nil) // the keeper starts it
 		return
 	}
-	l.release(e, l.offline(e, func(t *torrent.Torrent) error { return l.found(e, t) }))
+	l.examine(e)
 }
 
-// maxExamined is how many torrents that were added are looked at at once.
+// maxExamined is how many torrents that are not at work are looked at at once.
 const maxExamined = 16
 
-// examine finds out how much of a torrent that was added is on disk already. It is busy with that.
+// examine finds out how much of a torrent that is not at work is on disk already. It is busy with that.
 func (l *Library) examine(e *entry) {
 	select {
 	case l.examining <- struct{}{}:
@@ -211,68 +216,5 @@ func (l *Library) offline(e *entry, f func(*torrent.Torrent) error) error {
 		err = f(t)
 	}
 	l.stop(e, busy)
-	return err
-}
-
-// remove takes torrents out, with what is on disk if data is true.
-func (l *Library) remove(ctx context.Context, chosen []*entry, data bool) error {
-	var errs []error
-	results := make(chan error, len(chosen))
-	slots := make(chan struct{}, 64)
-	for _, e := range chosen {
-		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots }()
-			results <- l.removeOne(ctx, e, data)
-		}()
-	}
-	for range chosen {
-		if err := <-results; err != nil && !errors.Is(err, ErrNotFound) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// removeOne stops a torrent, deletes its files if that is wanted, and forgets it. When the files cannot be deleted it stays.
-func (l *Library) removeOne(ctx context.Context, e *entry, data bool) error {
-	if err := l.claim(ctx, e, "removing"); err != nil {
-		return err
-	}
-	if err := l.finish(ctx, e, data); err != nil {
-		l.release(e, err)
-		return fmt.Errorf("%s: %w", e.rec.name(), err)
-	}
-	l.mu.Lock()
-	id, hash := e.rec.ID, e.rec.hash()
-	l.lost.Down += e.rec.Downloaded
-	l.lost.Up += e.rec.Uploaded
-	lost := l.lost
-	l.mu.Unlock()
-	l.drop(e)
-	err := errors.Join(l.erase([]string{id}), l.saveValue("removed", lost))
-	l.cfg.Session.Forget(hash)
-	l.log.Info("removed", "torrent", e.rec.name(), "id", id, "with_data", data)
-	return err
-}
-
-// finish ends a claimed torrent's work, and deletes its files if data is true.
-func (l *Library) finish(ctx context.Context, e *entry, data bool) error {
-	l.mu.Lock()
-	t := e.t
-	l.mu.Unlock()
-	switch {
-	case !data:
-		l.stop(e, "removing")
-		return nil
-	case t == nil:
-		err := l.offline(e, func(t *torrent.Torrent) error { return l.cfg.Session.Erase(ctx, t) })
-		if errors.Is(err, ErrNoInfo) {
-			return nil // nothing was ever written
-		}
-		return err
-	}
-	err := l.cfg.Session.Erase(ctx, t)
-	l.stop(e, "removing")
 	return err
 }

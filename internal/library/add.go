@@ -203,14 +203,21 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 	newTags := l.noteGroups(e)
 	added := Added{ID: e.rec.ID, Name: e.rec.name()}
 	l.mu.Unlock()
-	err := l.save(recs)
-	if err == nil && newTags {
+	var err error
+	if newTags {
 		err = l.saveGroups()
+	}
+	if err == nil {
+		err = l.write(insertRecord, recs)
 	}
 	if err != nil {
 		l.drop(e)
+		if at.Torrent != nil {
+			l.cfg.Session.Forget(e.rec.hash())
+		}
 		return Added{}, err
 	}
+	l.saveFiles(recs)
 	l.log.Info("added", "torrent", added.Name, "id", added.ID)
 	if look {
 		l.wg.Go(func() { l.examine(e) })
@@ -250,27 +257,6 @@ func (l *Library) merge(old, e *entry) (Added, error) {
 		urls = append(urls, tier...)
 	}
 	return added, errors.Join(l.AddTrackers(added.ID, urls), l.addPeers(added.ID, e.rec.Peers))
-}
-
-// drop takes an entry out. Its names are free again.
-func (l *Library) drop(e *entry) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e.gone = true
-	if at := slices.Index(l.entries, e); at >= 0 {
-		l.entries = slices.Delete(l.entries, at, at+1)
-	}
-	for _, n := range e.rec.names() {
-		if l.names[n] == e {
-			delete(l.names, n)
-		}
-	}
-	l.revision++
-	for i, o := range l.entries {
-		if o.row.Queue != i+1 {
-			o.row.Queue, o.revision = i+1, l.revision
-		}
-	}
 }
 
 func cleanTags(tags []string) ([]string, error) {

@@ -3,7 +3,10 @@ package library
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -325,6 +328,8 @@ func (l *Library) leave(e *entry) {
 	}
 	l.session.Down += st.Swarm.DownTotal
 	l.session.Up += st.Swarm.UpTotal
+	l.wasted += st.Swarm.Wasted
+	l.failed += st.Swarm.FailedBytes
 	e.t, e.look, e.offline = nil, nil, false
 }
 
@@ -378,10 +383,21 @@ func (l *Library) spec(e *entry) session.Spec {
 	return spec
 }
 
-// present fails if content that was complete is not to be found, as when its disk is not there.
+// present fails if content that was there is not to be found, as when its disk is not attached: nothing is to be fetched to where the disk
+// would be.
 func (l *Library) present(e *entry, spec *session.Spec) error {
-	if !e.rec.Complete || spec.Recheck || e.rec.Size == 0 {
+	r := &e.rec
+	if spec.Recheck || r.Done == 0 {
 		return nil
 	}
-	return exists(spec.Root)
+	if err := exists(spec.Root); err != nil {
+		return err
+	}
+	if r.Complete || len(r.Paths) > 0 || r.Content == "" {
+		return nil // the engine looks at each file, and is held if one is missing
+	}
+	if _, err := os.Lstat(filepath.Join(spec.Root, filepath.FromSlash(r.Content))); errors.Is(err, fs.ErrNotExist) {
+		return errMissing
+	}
+	return nil
 }

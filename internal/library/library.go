@@ -21,6 +21,7 @@ import (
 	"shoal/internal/bt/session"
 	"shoal/internal/bt/torrent"
 	"shoal/internal/database"
+	"shoal/internal/library/wanted"
 )
 
 // Settings are what may be changed while the library is open.
@@ -69,6 +70,7 @@ type Library struct {
 	end       context.CancelFunc
 	wg        sync.WaitGroup
 	wake      chan struct{} // has the keeper look at once
+	files     *wanted.Files // one a torrent, from which the database is made anew if it is lost
 	examining chan struct{} // a slot for each torrent that is looked at after it was added
 
 	mu         sync.Mutex // of all below, but for what an entry says is not
@@ -80,6 +82,8 @@ type Library struct {
 	rules      []SeedRule
 	lost       totals // of torrents that were removed
 	session    totals // of this run, of torrents that are at work no more
+	wasted     int64  // payload bytes of this run that came twice or unasked, to torrents that are at work no more
+	failed     int64  // the same of pieces that failed their hash
 	revision   uint64
 	told       uint64 // the revision that watchers were told of last
 	counts     Counts
@@ -109,6 +113,7 @@ func Open(cfg Config) (*Library, error) {
 		l.end()
 		return nil, err
 	}
+	l.files = wanted.Open(cfg.State, cfg.Log)
 	l.wg.Go(l.keep)
 	return l, nil
 }
@@ -121,6 +126,7 @@ func (l *Library) Close(ctx context.Context) error {
 	l.end()
 	closed := l.cfg.Session.Close(ctx)
 	l.wg.Wait()
+	l.files.Close()
 	l.mu.Lock()
 	for _, e := range l.entries {
 		if e.t != nil {

@@ -1,18 +1,18 @@
 package library
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"shoal/internal/ident"
+	"shoal/internal/library/wanted"
 )
 
 // record is what is remembered of a torrent, in the database and in its file.
@@ -181,21 +181,29 @@ func (l *Library) saveValue(key string, value any) error {
 	if err != nil {
 		return err
 	}
-	return l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error {
-		_, err := tx.Exec("insert into library values (?, ?) on conflict do update set value = excluded.value", key, string(doc))
-		return err
-	})
+	return l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error { return putValue(tx, key, doc) })
 }
 
-// put writes records in one transaction.
-func put(tx *sql.Tx, recs []saved) error {
-	stmt, err := tx.Prepare("insert into torrents values (?, ?, ?) on conflict do update set place = excluded.place, record = excluded.record")
+func putValue(tx *sql.Tx, key string, doc []byte) error {
+	_, err := tx.Exec("insert into library values (?, ?) on conflict do update set value = excluded.value", key, string(doc))
+	return err
+}
+
+// Statements that write a record. A torrent that was removed meanwhile does not come back by an update.
+const (
+	insertRecord = "insert into torrents (place, record, id) values (?, ?, ?) on conflict do update set place = excluded.place, record = excluded.record"
+	updateRecord = "update torrents set place = ?, record = ? where id = ?"
+)
+
+// put writes records by a statement.
+func put(tx *sql.Tx, statement string, recs []saved) error {
+	stmt, err := tx.Prepare(statement)
 	if err != nil {
 		return err
 	}
 	defer stmt.Close()
 	for _, r := range recs {
-		if _, err := stmt.Exec(r.id, r.place, string(r.doc)); err != nil {
+		if _, err := stmt.Exec(r.place, string(r.doc), r.id); err != nil {
 			return err
 		}
 	}
@@ -223,16 +231,42 @@ func encode(entries ...*entry) []saved {
 	return out
 }
 
-// save writes what a person did, to the database and to the torrents' files. It is called without mu.
+// save writes what a person did: to the database now, and to the torrents' files soon. What the database does not take now is tried again with
+// the totals. It is called without mu.
 func (l *Library) save(recs []saved) error {
+	err := l.write(updateRecord, recs)
+	if err == nil {
+		l.saveFiles(recs)
+	}
+	return err
+}
+
+// saveFiles has the files of records written, unless their torrents were removed meanwhile.
+func (l *Library) saveFiles(recs []saved) {
+	for _, r := range recs {
+		l.mu.Lock()
+		here := l.names[r.id] != nil
+		l.mu.Unlock()
+		if here {
+			l.files.Save(r.id, r.doc)
+		}
+	}
+}
+
+// write writes records to the database.
+func (l *Library) write(statement string, recs []saved) error {
 	if len(recs) == 0 {
 		return nil
 	}
-	err := l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error { return put(tx, recs) })
-	for _, r := range recs {
-		if e := l.saveFile(r); e != nil {
-			l.log.Warn("a torrent's file was not saved; it is needed only if the database is lost", "id", r.id, "error", e)
+	err := l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error { return put(tx, statement, recs) })
+	if err != nil {
+		l.mu.Lock()
+		for _, r := range recs {
+			if e := l.names[r.id]; e != nil {
+				e.dirty = true
+			}
 		}
+		l.mu.Unlock()
 	}
 	return err
 }
@@ -251,7 +285,7 @@ func (l *Library) saveTotals() error {
 	if len(recs) == 0 {
 		return nil
 	}
-	err := l.cfg.Database.Update(context.Background(), func(tx *sql.Tx) error { return put(tx, recs) })
+	err := l.cfg.Database.Update(context.Background(), func(tx *sql.Tx) error { return put(tx, updateRecord, recs) })
 	if err != nil {
 		l.mu.Lock()
 		for _, e := range dirty {
@@ -262,71 +296,44 @@ func (l *Library) saveTotals() error {
 	return err
 }
 
-// erase forgets records.
-func (l *Library) erase(ids []string) error {
-	err := l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error {
+// erase forgets records, and saves what the torrents that were removed have moved in all.
+func (l *Library) erase(ids []string, lost totals) error {
+	doc, err := json.Marshal(lost)
+	if err != nil {
+		return err
+	}
+	return l.cfg.Database.Durable(context.Background(), func(tx *sql.Tx) error {
 		for _, id := range ids {
 			if _, err := tx.Exec("delete from torrents where id = ?", id); err != nil {
 				return err
 			}
 		}
-		return nil
+		return putValue(tx, "removed", doc)
 	})
-	for _, id := range ids {
-		os.Remove(l.file(id))
-	}
-	return err
 }
-
-const fileSuffix = ".wanted.json"
-
-func (l *Library) file(id string) string { return filepath.Join(l.cfg.State, id+fileSuffix) }
-
-func (l *Library) saveFile(r saved) error {
-	if err := os.MkdirAll(l.cfg.State, 0o700); err != nil {
-		return err
-	}
-	tmp := l.file(r.id) + ".new"
-	err := os.WriteFile(tmp, r.doc, 0o600)
-	if err == nil {
-		err = os.Rename(tmp, l.file(r.id))
-	}
-	return err
-}
-
-// maxFile bounds a torrent's file.
-const maxFile = 4 << 20
 
 // rebuild fills a lost database from the torrents' files.
 func (l *Library) rebuild() error {
-	files, err := os.ReadDir(l.cfg.State)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var found []*entry
+	seen := map[string]bool{}
+	err := wanted.Read(l.cfg.State, l.log, func(doc []byte) error {
+		r := new(record)
+		if err := json.Unmarshal(doc, r); err != nil {
+			return err
+		}
+		switch {
+		case !r.valid():
+			return errors.New("it names no torrent")
+		case l.names[r.ID] == nil && !seen[r.ID]:
+			seen[r.ID] = true
+			found = append(found, &entry{rec: *r})
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	var found []*entry
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), fileSuffix) {
-			continue
-		}
-		path := filepath.Join(l.cfg.State, f.Name())
-		fi, err := os.Stat(path)
-		if err != nil || fi.Size() > maxFile {
-			continue
-		}
-		doc, err := os.ReadFile(path)
-		r := new(record)
-		if err == nil {
-			err = json.Unmarshal(doc, r)
-		}
-		if err != nil || !r.valid() || l.names[r.ID] != nil {
-			if err != nil {
-				l.log.Warn("a torrent's file cannot be read and was left out", "file", path, "error", err)
-			}
-			continue
-		}
-		found = append(found, &entry{rec: *r})
-	}
-	slices.SortFunc(found, func(a, b *entry) int { return int(a.rec.Added - b.rec.Added) })
+	slices.SortStableFunc(found, func(a, b *entry) int { return cmp.Compare(a.rec.Added, b.rec.Added) })
 	for _, e := range found {
 		l.enter(e)
 		if e.rec.Category != "" {
@@ -337,5 +344,5 @@ func (l *Library) rebuild() error {
 	if err := l.saveValue("categories", l.categories); err != nil {
 		return err
 	}
-	return l.cfg.Database.Durable(l.ctx, func(tx *sql.Tx) error { return put(tx, encode(found...)) })
+	return l.cfg.Database.Durable(l.ctx, func(tx *sql.Tx) error { return put(tx, insertRecord, encode(found...)) })
 }

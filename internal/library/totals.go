@@ -43,3 +43,18 @@ func (l *Library) Totals() Totals {
 	}
 	return t
 }
+
+// Wasted returns the payload bytes of this run that came twice or unasked, and those of pieces that failed their hash.
+func (l *Library) Wasted() (wasted, failed int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wasted, failed = l.wasted, l.failed
+	for _, e := range l.entries {
+		if e.t != nil {
+			st := e.t.Look()
+			wasted += st.Swarm.Wasted
+			failed += st.Swarm.FailedBytes
+		}
+	}
+	return wasted, failed
+}

@@ -72,10 +72,9 @@ func (w *work) countTorrents(s *metrics.Snapshot, list bool) {
 
 // countEngine counts what the engine does.
 func (w *work) countEngine(s *metrics.Snapshot) {
+	s.Wasted, s.BadBytes = w.library.Wasted()
 	for _, t := range w.session.Torrents() {
 		look := t.Look()
-		s.Wasted += look.Swarm.Wasted
-		s.BadBytes += look.Swarm.FailedBytes
 		s.Peers["webseed"] += look.Swarm.WebSeeds
 		s.Peers["utp"] += look.Swarm.UTP
 		s.Peers["tcp"] += look.Swarm.Peers - look.Swarm.UTP
