@@ -1,0 +1,1 @@
+export{s as default}from"./dialogs-zkOiAzYb.js";

@@ -1,1 +1,0 @@
-export{s as default}from"./admin-D1LWcVNI.js";

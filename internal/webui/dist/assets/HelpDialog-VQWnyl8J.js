@@ -1,1 +1,0 @@
-export{i as default}from"./dialogs-4_Eg3dMD.js";

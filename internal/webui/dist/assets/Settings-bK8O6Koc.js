@@ -1,0 +1,1 @@
+export{n as default}from"./admin-Cn2WMjPu.js";

@@ -1,1 +1,0 @@
-export{t as default}from"./admin-D1LWcVNI.js";
