@@ -25,6 +25,7 @@ type entry struct {
 	offline bool             // at work without peers, for what is being done
 	failure string           // why it could not be started, or what was done to it failed
 	recheck bool             // hash everything at the next start
+	asks    bool             // the metadata is not here, so that peers are asked for it
 	trust   bool             // take what is on disk for sound at the next start
 	restart bool             // to be stopped, and started again
 	gone    bool             // it was removed
@@ -147,7 +148,7 @@ func (e *entry) state(row *Torrent) State {
 func (e *entry) engineRow(row *Torrent, st *torrent.Status) {
 	if e.failure == "" && e.busy != "moving" {
 		row.State = stateOf(st)
-		if row.State == Metadata && e.rec.Pieces > 0 {
+		if row.State == Metadata && e.rec.Pieces > 0 && !e.asks {
 			row.State = Checking // its files are about to be opened
 		}
 	}

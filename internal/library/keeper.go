@@ -380,6 +380,9 @@ func (l *Library) spec(e *entry) session.Spec {
 	} else {
 		spec.Trackers, spec.WebSeeds = trackers, r.WebSeeds
 	}
+	if e.asks = spec.Torrent == nil; e.asks && r.Pieces > 0 {
+		l.log.Warn("the metadata of a torrent is missing or corrupt; peers are asked for it", "torrent", r.name(), "id", r.ID)
+	}
 	return spec
 }
 
