@@ -98,7 +98,7 @@ func (s *Server) routes() http.Handler {
 	s.mountAPI(mux)
 	health := s.Health
 	if health == nil {
-		health = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+		health = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	}
 	mux.Handle("GET /healthz", limited(health))
 	if s.Metrics != nil {
