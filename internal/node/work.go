@@ -76,8 +76,8 @@ func (n *node) work(ctx context.Context, loaded *config.Loaded) (err error) {
 	if err := w.open(ctx, loaded); err != nil {
 		return err
 	}
-	served := w.serve()
 	n.greet(w.settings.current(), w.accounts.SetupCode(), w.library.Totals().Torrents)
+	served := w.serve()
 	n.notifier.Ready(w.status())
 	return w.run(ctx, served)
 }
