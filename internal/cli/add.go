@@ -41,7 +41,7 @@ type addFlags struct {
 
 func (a *app) add() *cobra.Command {
 	var f addFlags
-	c := &cobra.Command{Use: "add LINK...", Short: "Give links or .torrent files to the node", Args: arguments(1, "what to add"),
+	c := &cobra.Command{Use: "add LINK...", Short: "Give links or .torrent files to the node", Args: some("what to add"),
 		Example: `  shoal add 'magnet:?xt=urn:btih:…'
   shoal add *.torrent --category linux --dir ~/isos
   shoal add debian.torrent --wait          until it is complete`}
@@ -124,7 +124,7 @@ func name(q *api.AddRequest, args []string) error {
 		case !errors.Is(err, fs.ErrNotExist):
 			return linkError(err)
 		default:
-			if l, err = link.OpenPath(context.Background(), text, nil); err != nil {
+			if _, err = link.OpenPath(context.Background(), text, nil); err != nil {
 				return linkError(err)
 			}
 			q.Links = append(q.Links, text)

@@ -96,37 +96,17 @@ func (a *app) root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
 	})
-	c.SetHelpTemplate(helpTemplate)
-	c.SetUsageTemplate(usageTemplate)
+	a.helps(c)
 	c.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object a line; sizes in bytes, times in seconds")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print errors and results only")
-	c.AddCommand(a.daemon(), a.add(), a.ls(), a.top(), a.pause(), a.resume(), a.remove(), a.set(), a.recheckVerb(), a.announce(), a.files(), a.peersVerb(), a.trackers(),
-		a.token(), a.user())
-	c.AddCommand(a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify(), a.tracker(), a.config(), a.doctor(), a.healthcheck(), a.installHandlers())
+	group(c, groupShare, "Fetch and share", a.get(), a.play(), a.share(), a.seed(), a.create(), a.show(), a.verify())
+	group(c, groupNode, "The node", a.daemon(), a.add(), a.ls(), a.top(), a.pause(), a.resume(), a.remove(), a.set(), a.recheckVerb(), a.announce(), a.files(),
+		a.peersVerb(), a.trackers(), a.token(), a.user(), a.config())
+	group(c, groupTools, "Tools", a.doctor(), a.healthcheck(), a.tracker(), a.installHandlers())
+	c.SetHelpCommandGroupID(groupTools)
+	c.SetCompletionCommandGroupID(groupTools)
 	return c
 }
-
-// Examples come first: most people want to copy one.
-const helpTemplate = `{{with (or .Long .Short)}}{{.}}
-
-{{end}}{{if .HasExample}}Examples:
-{{.Example}}
-
-{{end}}{{.UsageString}}`
-
-const usageTemplate = `Usage:
-  {{.UseLine}}{{if .HasAvailableSubCommands}}
-  {{.CommandPath}} VERB --help
-
-Verbs:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
-
-Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
-
-Flags of every verb:
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-`
 
 // Version is set by the linker in releases.
 var Version = ""
@@ -144,10 +124,10 @@ func version() string {
 // client is what we call ourselves to peers and trackers.
 func client() string { return "shoal/" + version() }
 
-// exactly makes wrong numbers of arguments errors of usage.
-func arguments(least int, what string) cobra.PositionalArgs {
+// some is arguments for verbs that take one or more.
+func some(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) < least {
+		if len(args) == 0 {
 			return usage(fmt.Errorf("name %s; see '%s --help'", what, c.CommandPath()))
 		}
 		return nil

@@ -21,7 +21,7 @@ const which = "TORRENT is the first digits of its infohash, or words of its name
 
 // act is a verb that does one thing to torrents.
 func (a *app) act(name, short, example string, action library.Action, done string) *cobra.Command {
-	c := &cobra.Command{Use: name + " TORRENT...", Short: short, Long: short + ". " + which, Example: example, Args: arguments(1, "a torrent, or all")}
+	c := &cobra.Command{Use: name + " TORRENT...", Short: short, Long: short + ". " + which, Example: example, Args: some("a torrent, or all")}
 	return a.verb(c, func(ctx context.Context, c *api.Client, args []string) error {
 		list, err := a.chosen(ctx, c, args)
 		if err != nil {
@@ -38,7 +38,7 @@ func (a *app) pause() *cobra.Command {
 func (a *app) resume() *cobra.Command {
 	var force bool
 	c := &cobra.Command{Use: "resume TORRENT...", Short: "Put torrents to work again", Long: "Put torrents to work again, as the queue lets them. " + which,
-		Example: "  shoal resume debian\n  shoal resume --force 3f2a              regardless of the queue and of seed rules", Args: arguments(1, "a torrent, or all")}
+		Example: "  shoal resume debian\n  shoal resume --force 3f2a              regardless of the queue and of seed rules", Args: some("a torrent, or all")}
 	c.Flags().BoolVar(&force, "force", false, "regardless of the queue and of seed rules")
 	return a.verb(c, func(ctx context.Context, c *api.Client, args []string) error {
 		list, err := a.chosen(ctx, c, args)
@@ -64,7 +64,7 @@ func (a *app) announce() *cobra.Command {
 func (a *app) remove() *cobra.Command {
 	var data, yes bool
 	c := &cobra.Command{Use: "rm TORRENT...", Short: "Remove torrents; their files stay unless --data is given", Long: "Remove torrents. " + which,
-		Example: "  shoal rm debian\n  shoal rm --data 3f2a                   and delete its files", Args: arguments(1, "a torrent, or all")}
+		Example: "  shoal rm debian\n  shoal rm --data 3f2a                   and delete its files", Args: some("a torrent, or all")}
 	c.Flags().BoolVar(&data, "data", false, "delete their files too; of what was shared where it lies nothing is deleted")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask before files are deleted")
 	return a.verb(c, func(ctx context.Context, cl *api.Client, args []string) error {
@@ -146,7 +146,7 @@ func (a *app) set() *cobra.Command {
 	c := &cobra.Command{Use: "set TORRENT...", Short: "Change a torrent's name, category, tags, folder, limits or goals", Long: "Change torrents. " + which,
 		Example: `  shoal set debian --category linux --add-tag iso
   shoal set debian --dir ~/isos            its files are moved there
-  shoal set debian --limit-up 500k --seed-ratio 2 --seed-time 24h`, Args: arguments(1, "a torrent, or all")}
+  shoal set debian --limit-up 500k --seed-ratio 2 --seed-time 24h`, Args: some("a torrent, or all")}
 	fl := c.Flags()
 	fl.StringVar(&name, "name", "", "what to call it")
 	fl.StringVar(&category, "category", "", `its category; "" takes it out`)

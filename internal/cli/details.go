@@ -24,7 +24,7 @@ func (a *app) lines(rows [][]string) {
 	for _, r := range rows {
 		fmt.Fprintln(w, strings.Join(r, "\t"))
 	}
-	w.Flush()
+	_ = w.Flush() // into memory
 	for line := range strings.Lines(b.String()) {
 		a.result("%s", strings.TrimRight(line, " \n"))
 	}

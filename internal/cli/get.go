@@ -50,7 +50,7 @@ func (a *app) get() *cobra.Command {
   shoal get https://example.org/show.torrent --list
   shoal get show.torrent --select '*.mkv' --sequential
   shoal get 'magnet:?xs=urn:btpk:…'               the newest that a publisher names`,
-		Args: arguments(1, "what to fetch"),
+		Args: some("what to fetch"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if cl := f.handOver(c); cl != nil {
 				defer cl.Close()

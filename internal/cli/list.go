@@ -80,7 +80,7 @@ func (a *app) table(list []library.Torrent) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d%%\t%s\t%s\t%s\t%.2f\t%d\t%s\t%s\n", t.ID[:8], t.State, int(t.Progress*100), size(t.Size), rateOf(t.DownRate), rateOf(t.UpRate), t.Ratio, t.Peers, eta, printable(t.Name))
 	}
-	w.Flush()
+	_ = w.Flush() // into memory
 	for line := range strings.Lines(b.String()) {
 		a.result("%s", strings.TrimRight(line, " \n"))
 	}
@@ -112,10 +112,10 @@ func (a *app) top() *cobra.Command {
 			if err == nil {
 				page, err = cl.List(ctx, library.Query{Sort: "down_rate", Desc: true, Limit: 200})
 			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
+			switch {
+			case ctx.Err() != nil:
+				return nil // the person has seen enough
+			case err != nil:
 				return err
 			}
 			a.look(d, &totals, page.Torrents)

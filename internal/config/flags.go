@@ -36,7 +36,7 @@ func (f *flagValue) String() string {
 func (f *flagValue) Type() string {
 	switch f.setting.kind {
 	case Bool:
-		return ""
+		return "bool"
 	case Secret:
 		return "FILE"
 	case Enum:
@@ -71,8 +71,16 @@ func (f *flagValue) Set(text string) error {
 // IsBoolFlag lets --flag stand for --flag=true.
 func (f *flagValue) IsBoolFlag() bool { return f.setting.kind == Bool }
 
-// AddFlags adds a flag for each setting.
+// FlagGroup is the annotation of a setting's flag that names the settings it stands among.
+const FlagGroup = "group"
+
+// AddFlags adds a flag for each setting, in the order of the table.
 func AddFlags(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	titles := map[string]string{}
+	for _, g := range groups {
+		titles[g.name] = g.title
+	}
 	for i := range table {
 		s := &table[i]
 		name, inverted := s.flagName()
@@ -89,6 +97,8 @@ func AddFlags(fs *pflag.FlagSet) {
 		if s.kind == Bool {
 			f.NoOptDefVal = "true"
 		}
+		table, _, _ := strings.Cut(s.key, ".")
+		f.Annotations = map[string][]string{FlagGroup: {titles[table]}}
 	}
 }
 

@@ -33,11 +33,10 @@ type entry struct {
 
 	usedAt time.Time // when somebody last wanted to read the content
 
-	settled  bool // the engine knows what is on disk
-	base     totals
-	began    time.Time // when it was put to work
-	seedBase time.Duration
-	slowAt   time.Time // since when hardly any payload moves; zero: it does
+	settled bool // the engine knows what is on disk
+	base    totals
+	began   time.Time // when it was put to work
+	slowAt  time.Time // since when hardly any payload moves; zero: it does
 
 	row      Torrent
 	revision uint64 // of the list, when row was changed last
@@ -105,7 +104,7 @@ func (e *entry) build(l *Library) {
 	if r.Content != "" {
 		row.Path = filepath.Join(r.Dir, filepath.FromSlash(r.Content))
 	}
-	row.State = e.state(&row)
+	row.State = e.state()
 	if e.t != nil {
 		st := e.t.Status()
 		e.counters(now, &st)
@@ -128,7 +127,7 @@ func (e *entry) build(l *Library) {
 }
 
 // state returns what a torrent is doing that the engine does not tell.
-func (e *entry) state(row *Torrent) State {
+func (e *entry) state() State {
 	switch {
 	case e.busy == "moving":
 		return Moving

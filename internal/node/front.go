@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -23,7 +24,7 @@ func newFront(l net.Listener) *front {
 func (f *front) accept() {
 	for {
 		c, err := f.Listener.Accept()
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 			continue
 		}
 		if err != nil {

@@ -27,8 +27,8 @@ type settings struct {
 
 var settingsTables = []string{"create table settings (key text primary key, value text not null) without rowid"}
 
-// openSettings adds what was saved to what was loaded.
-func openSettings(db *database.DB, loaded *config.Loaded, options config.Options) (*settings, error) {
+// openSettings loads the settings with what was saved among them.
+func openSettings(db *database.DB, options config.Options) (*settings, error) {
 	s := &settings{db: db, saved: config.Saved{}}
 	if err := db.Migrate("settings", settingsTables); err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 	for _, text := range report.Messages {
 		w.log.Warn(text)
 	}
-	if w.settings, err = openSettings(w.db, loaded, w.Config); err != nil {
+	if w.settings, err = openSettings(w.db, w.Config); err != nil {
 		return err
 	}
 	c := w.settings.current()
