@@ -1,6 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
-import { sources } from './sources';
+import { sources } from './sources.ts';
 
 // Where the API is while developing: `SHOAL_URL=http://127.0.0.1:7462 npm run dev`.
 const node = process.env.SHOAL_URL ?? 'http://127.0.0.1:7462';

@@ -3,6 +3,7 @@ import { untrack } from 'svelte';
 import { address, get, type Params } from './api';
 import { learn, merge, nothing, type Told } from './delta';
 import { prefs } from './prefs.svelte';
+import { session } from './session.svelte';
 import type { Counts, Delta, DetailEvent, Job, Level, LogLine, Page, Torrent, Totals } from './types';
 import { covers, subscription, type Span } from './virtual';
 
@@ -208,7 +209,7 @@ class Live {
       const wait = Math.min(30, 2 ** Math.min(5, this.#tries - 1)) * (0.75 + Math.random() / 2);
       if (this.#tries > 1) this.connected = false;
       this.retry = Math.round(wait);
-      if (this.#tries === 2) void get('me').catch(() => {}); // an ended session shows the login
+      if (this.#tries === 2) void session.refresh(); // when it has ended, the login is shown
       this.#soon(wait * 1000);
     };
   }

@@ -56,12 +56,7 @@ export const schemas: Record<DocKind, Field[]> = {
     { key: 'to', type: 'time', required: true, initial: '22:00' },
     off,
   ],
-  hooks: [
-    { key: 'event', type: 'choice', choices: ['completed'], initial: 'completed' },
-    { key: 'command', type: 'list', required: true },
-    { key: 'category', type: 'text' },
-    { key: 'timeout', type: 'number', initial: 60 },
-  ],
+  hooks: [],
 };
 
 /** What the node tells of a document and does not take back. */
