@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,15 +36,25 @@ type playFlags struct {
 func (a *app) play() *cobra.Command {
 	var f playFlags
 	c := &cobra.Command{
-		Use:   "play LINK",
+		Use:   "play LINK|WORDS",
 		Short: "Play a film or music while it is fetched",
+		Long: "Play a film or music while it is fetched. Where a node runs it fetches and keeps it, and words of the name of what it has are enough. " +
+			"With flags that are this process's own, such as --no-keep, or without a node, it is fetched here.",
 		Example: `  shoal play 'magnet:?xt=urn:btih:…'
   shoal play film.torrent --player vlc
   shoal play series.torrent --file '*S01E02*'
+  shoal play big buck bunny                      what the node has of that name
   shoal play film.torrent --no-keep              keeps nothing on disk
-  shoal play film.torrent --player none          prints an address that any player opens`,
-		Args: one("what to play"),
-		RunE: func(c *cobra.Command, args []string) error { return a.runPlay(c.Context(), &f, args) },
+  shoal play film.torrent --player none          prints an address for players`,
+		Args: some("what to play"),
+		RunE: func(c *cobra.Command, args []string) error {
+			text := strings.Join(args, " ")
+			if cl, base := f.handOver(a, c); cl != nil {
+				defer cl.Close()
+				return apiError(a.playAt(c.Context(), cl, base, &f, text))
+			}
+			return a.runPlay(c.Context(), &f, []string{text})
+		},
 	}
 	f.networkFlags.add(c)
 	f.addTrackers(c)
@@ -55,6 +66,8 @@ func (a *app) play() *cobra.Command {
 	fl.Uint16Var(&f.port, "port", 0, "port of the address for the player, on 127.0.0.1; default: any that is free")
 	fl.StringVarP(&f.dir, "output", "o", ".", "folder to put the file into")
 	fl.DurationVar(&f.timeout, "timeout", 0, "give up if no metadata has come for so long")
+	f.placeFlags.add(c)
+	fl.BoolVar(&f.alone, "no-node", false, "play in this process even if a node runs")
 	return c
 }
 

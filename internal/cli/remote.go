@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,20 +31,25 @@ func (r *remote) add(c *cobra.Command) {
 }
 
 // client returns a client of the node.
-func (r *remote) client() (*api.Client, error) {
+func (r *remote) client(ctx context.Context) (*api.Client, error) {
 	host := r.host
 	if host == "" {
 		host = os.Getenv("SHOAL_HOST")
 	}
 	if host == "" {
-		set, err := r.settings()
+		sockets, err := r.sockets()
 		if err != nil {
 			return nil, err
 		}
-		if set.Config.API.Socket == "" {
+		if len(sockets) == 0 {
 			return nil, withCode(exitUnreachable, errors.New("there is no socket to reach a node by; name one with --host URL"))
 		}
-		return api.NewLocal(set.Config.API.Socket), nil
+		for _, s := range sockets {
+			if answers(ctx, s) {
+				return api.NewLocal(s), nil
+			}
+		}
+		return api.NewLocal(sockets[0]), nil
 	}
 	token := os.Getenv("SHOAL_TOKEN")
 	if r.tokenFile != "" {
@@ -63,17 +70,40 @@ func usageIf(err error) error {
 	return usage(err)
 }
 
-// running returns a client if a node of this user runs, and nil if none does.
-func (r *remote) running(ctx context.Context) *api.Client {
+// systemSocket is where a node listens that the system runs for all its users: see packaging/systemd. Who is in its group may open it.
+const systemSocket = "/run/shoal/api.sock"
+
+// sockets returns where the node of this machine may listen: the person's own, and then the system's, unless a certain one is named.
+func (r *remote) sockets() (list []string, err error) {
 	set, err := r.settings()
-	if err != nil || set.Config.API.Socket == "" {
-		return nil
-	}
-	conn, err := local.Socket(set.Config.API.Socket).Dial(ctx, "", "")
 	if err != nil {
-		return nil
+		return nil, err
+	}
+	if s := set.Config.API.Socket; s != "" {
+		list = append(list, s)
+	}
+	if r.home == "" && r.file == "" && os.Getenv("SHOAL_HOME") == "" && os.Getenv("SHOAL_API_SOCKET") == "" && !slices.Contains(list, systemSocket) {
+		list = append(list, systemSocket)
+	}
+	return list, nil
+}
+
+// answers reports whether somebody listens at a socket whom we may talk to.
+func answers(ctx context.Context, socket string) bool {
+	conn, err := local.Socket(socket).Dial(ctx, "", "")
+	if err != nil {
+		return false
 	}
 	conn.Close()
+	return true
+}
+
+// running returns a client if a node of this user runs, and nil if none does. The system's does not count: it may not write where this user does.
+func (r *remote) running(ctx context.Context) *api.Client {
+	set, err := r.settings()
+	if err != nil || set.Config.API.Socket == "" || !answers(ctx, set.Config.API.Socket) {
+		return nil
+	}
 	return api.NewLocal(set.Config.API.Socket)
 }
 
@@ -99,8 +129,11 @@ func apiError(err error) error {
 func (a *app) verb(c *cobra.Command, run func(ctx context.Context, c *api.Client, args []string) error) *cobra.Command {
 	r := &remote{}
 	r.add(c)
+	if strings.Contains(c.Use, "TORRENT") {
+		c.ValidArgsFunction = r.complete
+	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := r.client()
+		client, err := r.client(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -172,4 +205,39 @@ func findOne(ctx context.Context, c *api.Client, text string) (library.Torrent, 
 		return library.Torrent{}, err
 	}
 	return list[0], nil
+}
+
+// Bounds of completion, so that a shell never hangs or floods.
+const (
+	completionTime = 500 * time.Millisecond
+	maxCompletions = 200
+)
+
+// complete offers the node's torrents to the shell, by name and by id.
+func (r *remote) complete(c *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(c.Context(), completionTime)
+	defer cancel()
+	cl, err := r.client(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer cl.Close()
+	page, err := cl.List(ctx, library.Query{Sort: "name"})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	lower := strings.ToLower(begun)
+	for _, t := range page.Torrents {
+		name := printable(t.Name)
+		if strings.HasPrefix(strings.ToLower(name), lower) {
+			out = append(out, cobra.CompletionWithDesc(name, string(t.State)))
+		} else if strings.HasPrefix(t.ID, lower) {
+			out = append(out, cobra.CompletionWithDesc(t.ID[:max(8, len(lower))], name))
+		}
+		if len(out) == maxCompletions {
+			break
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -76,6 +77,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, ".state"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each run of shoal lasts a second with -race
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			env.Setenv("FREE", l.Addr().String()) // an address that nobody listens at
+			l.Close()
 			env.Values[programs{}] = map[string]*program{}
 			return nil
 		},
@@ -91,7 +98,11 @@ func local(args []string) []string {
 		return append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0")
 	}
 	if len(args) > 0 && args[0] == "daemon" {
-		return append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0", "--no-dht")
+		args = append(slices.Clone(args), "--isolated", "--listen", "127.0.0.1:0", "--no-dht")
+		if !slices.Contains(args, "--api-listen") {
+			args = append(args, "--api-listen", "127.0.0.1:0")
+		}
+		return args
 	}
 	return args
 }

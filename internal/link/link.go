@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 
 	"shoal/internal/bt/magnet"
@@ -91,8 +93,12 @@ func OpenPath(ctx context.Context, text string, client *http.Client) (*Link, err
 	return nil, because(ErrNotFound, fmt.Errorf("%s: no such file, and not a magnet link or infohash", text))
 }
 
-// File reads a .torrent file.
+// File reads a .torrent file. It may be named by a file: URL, as desktops do.
 func File(path string) (*Link, error) {
+	path, err := local(path)
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -106,6 +112,25 @@ func File(path string) (*Link, error) {
 		return nil, err
 	}
 	return Parse(path, b)
+}
+
+// local returns the path that a file: URL (RFC 8089) names, and other texts as they are.
+func local(text string) (string, error) {
+	if !strings.HasPrefix(strings.ToLower(text), "file://") {
+		return text, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", because(ErrBad, err)
+	}
+	if u.Host != "" && !strings.EqualFold(u.Host, "localhost") {
+		return "", because(ErrBad, fmt.Errorf("%s: the file is on another machine, %s; fetch it from there first", text, u.Host))
+	}
+	path := u.Path
+	if runtime.GOOS == "windows" {
+		path = strings.TrimPrefix(path, "/") // of /C:/folder
+	}
+	return filepath.FromSlash(path), nil
 }
 
 // Parse reads what a .torrent file holds. from names it in errors.
