@@ -264,6 +264,22 @@ func TestNodeKilled(t *testing.T) {
 	if again > 15 { // if nothing were kept, it would be above 100 %
 		t.Errorf("%.0f %% was sent again", again)
 	}
+
+	// A corrupt journal costs a look at the disk, and fetches nothing.
+	if code := n.terminate(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	journals, err := filepath.Glob(filepath.Join(home, "state", "torrents", "*.journal"))
+	must(t, err)
+	if len(journals) != 1 {
+		t.Fatalf("journals: %q", journals)
+	}
+	must(t, os.WriteFile(journals[0], bytes.Repeat([]byte("corrupt"), 1000), 0o600))
+	n = startNode(t, home)
+	if row = n.complete(id); row.Downloaded > size {
+		t.Errorf("%d bytes were fetched", row.Downloaded)
+	}
+	sameTree(t, path, row.Path)
 }
 
 // When the state's disk is full, what cannot be kept is refused in words, and what was acknowledged stays.

@@ -44,6 +44,7 @@ type node struct {
 	public   []*front
 	restart  chan string // why it is to begin anew
 	hangup   chan os.Signal
+	asked    chan os.Signal // what it is doing
 	greeted  bool
 }
 
@@ -56,7 +57,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	n := &node{Options: o, ring: logring.New(logLines), notifier: systemd.NewNotifier(), restart: make(chan string, 1), hangup: hangups()}
+	n := &node{Options: o, ring: logring.New(logLines), notifier: systemd.NewNotifier(), restart: make(chan string, 1), hangup: hangups(), asked: dumps()}
 	n.openLog(&loaded.Config)
 	for _, text := range loaded.Notices {
 		n.log.Warn(text)

@@ -338,6 +338,134 @@ func TestReload(t *testing.T) {
 	until("18")
 }
 
+// TestDump writes what it is doing to the log on SIGUSR1.
+func TestDump(t *testing.T) {
+	r := start(t, t.TempDir())
+	r.add(hash(1))
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	r.says("info", "goroutines", "torrents.metadata", "state of a disk")
+}
+
+// says waits until the log holds all of some words.
+func (r *runner) says(level string, words ...string) {
+	r.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		lines, err := r.Log(r.Context(), 0, level)
+		if err != nil {
+			r.Fatal(err)
+		}
+		said, err := json.Marshal(lines)
+		if err != nil {
+			r.Fatal(err)
+		}
+		missing := ""
+		for _, w := range words {
+			if !strings.Contains(string(said), w) {
+				missing = w
+			}
+		}
+		if missing == "" {
+			return
+		}
+		if time.Now().After(end) {
+			r.Fatalf("no %q in %s", missing, said)
+		}
+	}
+}
+
+// share has the node hash and seed a new file, and returns all about it.
+func (r *runner) share(path string) library.Detail {
+	r.Helper()
+	if err := os.WriteFile(path, bytes.Repeat([]byte(path), 2000), 0o600); err != nil {
+		r.Fatal(err)
+	}
+	job, err := r.Share(r.Context(), library.ShareRequest{Path: path})
+	for err == nil && job.State == "running" {
+		time.Sleep(5 * time.Millisecond)
+		job, err = r.Job(r.Context(), job.ID)
+	}
+	if err != nil || job.Torrent == "" {
+		r.Fatalf("%+v, %v", job, err)
+	}
+	r.is(job.Torrent, library.Seeding)
+	d, err := r.Get(r.Context(), job.Torrent)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return d
+}
+
+// is waits until a torrent is in a state.
+func (r *runner) is(id string, s library.State) {
+	r.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		d, err := r.Get(r.Context(), id)
+		if err == nil && d.State == s {
+			return
+		}
+		if time.Now().After(end) {
+			r.Fatalf("not %s: %+v, %v", s, d.Torrent, err)
+		}
+	}
+}
+
+// TestCorruptFiles passes over what is corrupt of the state, with warnings, and has the other torrents work.
+func TestCorruptFiles(t *testing.T) {
+	home, src := t.TempDir(), t.TempDir()
+	browse := "SHOAL_FOLDERS_BROWSE=" + src
+	r := start(t, home, browse)
+	metadata, wanted, sound := r.share(filepath.Join(src, "metadata")), r.share(filepath.Join(src, "wanted")), r.share(filepath.Join(src, "sound"))
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(home, "state")
+	spoil := func(name string) {
+		t.Helper()
+		path := filepath.Join(state, name)
+		if _, err := os.Stat(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.Repeat([]byte("{corrupt"), 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoil("shoal.db")
+	spoil(filepath.Join("torrents", wanted.ID+".wanted.json"))
+	for _, h := range []string{metadata.HashV1, metadata.HashV2} {
+		if h != "" {
+			spoil(filepath.Join("torrents", h[:40]+".torrent"))
+		}
+	}
+	r = start(t, home, browse)
+	r.is(sound.ID, library.Seeding)
+	r.is(metadata.ID, library.Metadata)
+	if _, err := r.Get(t.Context(), wanted.ID); err == nil {
+		t.Error("a torrent was made of a corrupt file")
+	}
+	r.says("warn", "is corrupt", wanted.ID, "a torrent's file cannot be read and was left out", metadata.ID, "metadata of a torrent is missing or corrupt")
+}
+
+// TestLeftBehind replaces the socket that a killed node has left behind.
+func TestLeftBehind(t *testing.T) {
+	home := t.TempDir()
+	path := filepath.Join(home, "run", "api.sock")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if _, err := os.Lstat(path); err != nil {
+		t.Fatal(err)
+	}
+	start(t, home)
+}
+
 // TestNoRoomForState tells what is wrong when the state cannot be kept.
 func TestNoRoomForState(t *testing.T) {
 	home := t.TempDir()

@@ -332,6 +332,8 @@ func (w *work) run(ctx context.Context, served <-chan error) error {
 			return fmt.Errorf("serving the API: %w", err)
 		case <-w.hangup:
 			w.reload()
+		case <-w.asked:
+			w.dump()
 		case now := <-second.C:
 			if now.Sub(sampled) >= sampleEvery {
 				sampled = now
