@@ -78,10 +78,12 @@ func (a *app) usage(c *cobra.Command, width int) string {
 		fmt.Fprintf(&b, "  %s VERB --help\n", c.CommandPath())
 		verbs(&b, c)
 	}
-	var names []string
-	sets := map[string]*pflag.FlagSet{}
+	const own = "Flags"
+	names := []string{own}
+	sets := map[string]*pflag.FlagSet{own: pflag.NewFlagSet(own, pflag.ContinueOnError)}
+	sets[own].SortFlags = c.LocalFlags().SortFlags
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		title := "Flags"
+		title := own
 		if g := f.Annotations[config.FlagGroup]; len(g) > 0 {
 			title = g[0]
 		}

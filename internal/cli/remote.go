@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"shoal/internal/api"
+	"shoal/internal/config"
 	"shoal/internal/library"
 	"shoal/internal/netx"
 	"shoal/internal/netx/local"
@@ -28,6 +29,9 @@ func (r *remote) add(c *cobra.Command) {
 	r.placeFlags.add(c)
 	c.Flags().StringVar(&r.host, "host", "", "URL of the node, such as https://nas.lan:7462 (default: $SHOAL_HOST, or the node of this machine by its socket)")
 	c.Flags().StringVar(&r.tokenFile, "token-file", "", "file that holds a token of the node (default: the token in $SHOAL_TOKEN)")
+	for _, name := range []string{"home", "config", "host", "token-file"} {
+		c.Flags().Lookup(name).Annotations = map[string][]string{config.FlagGroup: {"Which node"}}
+	}
 }
 
 // client returns a client of the node.

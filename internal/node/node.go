@@ -165,15 +165,10 @@ func (n *node) baseURL(c *config.Config) string {
 func (n *node) greet(c *config.Config, setupCode string, torrents int) {
 	url := n.baseURL(c)
 	say := func(format string, args ...any) { fmt.Fprintf(n.Out, format+"\n", args...) }
-	if !n.greeted {
-		n.greeted = true
-		say("shoal %s: %d torrents, downloads go to %s", n.Version, torrents, c.Folders.Downloads)
-		if len(n.local) > 0 {
-			say("command line: shoal add LINK, shoal ls; socket %s", n.local[0].Addr())
-		}
-		if url != "" && setupCode == "" {
-			say("web UI: %s", url)
-		}
+	first := !n.greeted
+	n.greeted = true
+	if first {
+		say("shoal %s runs with %s; downloads go to %s", n.Version, count(torrents, "torrent"), c.Folders.Downloads)
 	}
 	switch {
 	case url == "" && setupCode != "":
@@ -181,11 +176,24 @@ func (n *node) greet(c *config.Config, setupCode string, torrents int) {
 	case setupCode != "":
 		link := url + "#/setup?code=" + setupCode
 		say("web UI: %s", link)
-		say("the link works once, to choose a name and a password; there is no default one")
+		say("        open it once to choose a name and a password; there is no default one")
 		if n.Out == io.Discard {
 			n.log.Info("there is no user yet: open the link once to make one", "link", link)
 		}
+	case first && url != "":
+		say("web UI: %s", url)
 	}
+	if first && len(n.local) > 0 {
+		say("command line: shoal add LINK, shoal ls, shoal --help; Ctrl-C here ends the node")
+		n.log.Debug("the command line is served", "socket", n.local[0].Addr().String())
+	}
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // databaseName is the file that holds the state, in the folder for it.
