@@ -159,9 +159,8 @@ func TestNodePermission(t *testing.T) {
 	t.Parallel()
 	_, addr, link, path := stageCrash(t, 3<<20)
 	must(t, os.Chmod(scratch, 0o755)) // the user is to find the program
-	home, err := os.MkdirTemp("", "shoal-node-")
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(home), 0o755)) // and its home
 	must(t, os.Chown(home, nobody, nobody))
 	as := []string{needProgram(t, "setpriv", "util-linux"), "--reuid", fmt.Sprint(nobody), "--regid", fmt.Sprint(nobody), "--clear-groups"}
 	n := newNode(t, home, as)
@@ -286,6 +285,8 @@ func TestNodeKilled(t *testing.T) {
 func TestNodeStateFull(t *testing.T) {
 	t.Parallel()
 	home := mountSmall(t, "6m")
+	_, peer, link, path := stageCrash(t, 6<<20, "--limit-up", "2M")
+	_, _, later, _ := stageCrash(t, 1<<20)
 	n := startNode(t, home, "--downloads", t.TempDir())
 	var kept []string
 	add := func(ctx context.Context, i int) error {
@@ -299,6 +300,8 @@ func TestNodeStateFull(t *testing.T) {
 		return err
 	}
 	must(t, add(t.Context(), 0))
+	under := n.give(link, api.AddRequest{Peers: []string{peer}})
+	kept = append(kept, under)
 	ballast := filepath.Join(home, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
@@ -310,6 +313,13 @@ func TestNodeStateFull(t *testing.T) {
 	var p *api.Problem
 	if refused == nil || !strings.Contains(refused.Error(), "no space is left on the disk") || errors.As(refused, &p) && p.Status != http.StatusInsufficientStorage {
 		t.Fatalf("refused with %v", refused)
+	}
+	b, err := os.ReadFile(later)
+	must(t, err)
+	if got, err := n.Add(t.Context(), api.AddRequest{Torrents: [][]byte{b}}); err == nil && len(got.Failed) == 0 {
+		t.Errorf("a .torrent file was taken: %+v", got)
+	} else if text := fmt.Sprint(got.Failed, err); !strings.Contains(text, "no space") {
+		t.Errorf("a .torrent file was refused with %s", text)
 	}
 	there := func(what string) {
 		t.Helper()
@@ -336,6 +346,7 @@ func TestNodeStateFull(t *testing.T) {
 	must(t, os.Remove(ballast))
 	must(t, add(t.Context(), 5000))
 	there("with room again")
+	sameTree(t, path, n.complete(under).Path)
 	n.kill()
 	n = startNode(t, home, "--downloads", t.TempDir())
 	there("killed and started again")

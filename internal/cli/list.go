@@ -112,11 +112,11 @@ func (a *app) top() *cobra.Command {
 			if err == nil {
 				page, err = cl.List(ctx, library.Query{Sort: "down_rate", Desc: true, Limit: 200})
 			}
-			switch {
-			case ctx.Err() != nil:
-				return nil // the person has seen enough
-			case err != nil:
+			if err != nil && ctx.Err() == nil {
 				return err
+			}
+			if ctx.Err() != nil { // the person has seen enough
+				return nil
 			}
 			a.look(d, &totals, page.Torrents)
 			if once || !d.tty && !a.json {

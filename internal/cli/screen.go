@@ -152,7 +152,12 @@ func (p *remotePlay) await(ctx context.Context) (*metainfo.Info, error) {
 		}
 		row, err := p.cl.Get(ctx, p.id)
 		if err != nil {
-			continue // ctx is done
+			return nil, err
+		}
+		if row.State == library.Paused {
+			if err := p.cl.Act(ctx, library.Resume, p.id); err != nil {
+				return nil, err
+			}
 		}
 		if p.f.timeout > 0 && time.Since(begin) > p.f.timeout {
 			return nil, withCode(exitNotFound, fmt.Errorf("%s: no metadata after %v: %s", printable(row.Name), p.f.timeout, printable(row.Reason)))

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -430,7 +431,7 @@ func (s *Session) takeOut(t *torrent.Torrent) {
 			for _, n := range e.names {
 				delete(s.torrents, keyOf(n))
 			}
-			s.all = append(s.all[:i:i], s.all[i+1:]...)
+			s.all = slices.Delete(s.all, i, i+1)
 			e.gone = true
 			return
 		}
@@ -453,7 +454,7 @@ func (s *Session) Torrents() []*torrent.Torrent {
 func (s *Session) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	all := s.all
+	all := slices.Clone(s.all)
 	s.mu.Unlock()
 	if s.ln != nil {
 		s.ln.Close()
