@@ -21,8 +21,9 @@ help: ## list the targets
 build: ## build bin/shoal
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/shoal ./cmd/shoal
 
-test: deps check unit interop ## everything a change must pass
-	@echo "make test: all passed; skipped tests: $$(cat bin/unit.log bin/interop.log | grep -c -e '--- SKIP')"
+test: deps check unit interop web-all ## everything a change must pass
+	@touch bin/web.log
+	@echo "make test: all passed; skipped tests: $$(cat bin/unit.log bin/interop.log bin/web.log | grep -c -e '--- SKIP')"
 
 deps: NEEDED := $(PACKAGES)
 deps: ## install the programs that the tests drive (Debian packages)
@@ -48,7 +49,7 @@ lint: ## the linters of .golangci.yml
 	$(GO) run $(LINT) run ./...
 
 # Tests of memory, allocations and large simulations, which the race detector changes or slows: they run again without it.
-SIZES := Small|AllocatesNothing|NoAllocations|Crowd
+SIZES := Small|AllocatesNothing|NoAllocations|Crowd|FirstByte|SlowPeers|TenMinutes
 unit: ## unit tests, simulated swarms, fuzz seeds and the command line, under the race detector
 	@mkdir -p bin
 	@$(GO) test -race -v $$($(GO) list ./... | grep -v /interop$$) > bin/unit.log 2>&1; s=$$?; \
@@ -98,8 +99,17 @@ web-check: ## the web UI's types, its generated client, and that internal/webui/
 web-deps: NEEDED := $(WEB_PACKAGES)
 web-deps: ## install the browser that the tests of the web UI drive (Debian packages)
 
-web-test: ## tests of the web UI in Debian's Chromium, on a wide screen and on a phone; needs web/node_modules
+web-test: build ## tests of the web UI in Debian's Chromium, on a wide screen and on a phone, against a made up node and a real one; needs web/node_modules
 	cd web && npx --no-install playwright test
+	web/tests/newcomer.sh bin/shoal
+
+# Debian 12 has no Node that is new enough, and shoal needs none to be built: the web UI is committed as built, which a test of Go proves to be of
+# its source.
+web-all: ## everything that is checked of the web UI, where there is Node 20.19 or newer
+	@mkdir -p bin && rm -f bin/web.log
+	@if node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' 2>/dev/null; then \
+	  $(MAKE) --no-print-directory web-deps && cd web && npm ci --no-fund --no-audit --silent && cd .. && $(MAKE) --no-print-directory web-check web-test; \
+	else echo "--- SKIP: the tests of the web UI need Node 20.19 or newer" | tee bin/web.log; fi
 
 clean: ## remove what was built
 	rm -rf bin dist

@@ -12,7 +12,7 @@ export default defineConfig({
   fullyParallel: false,
   workers: 1,
   forbidOnly: true,
-  timeout: 60_000,
+  timeout: 120_000,
   reporter: [['list']],
   use: { browserName: 'chromium', launchOptions: chromium, locale: 'en-GB', trace: 'off' },
   projects: [

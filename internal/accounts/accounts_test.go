@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -164,23 +165,28 @@ func TestSessions(t *testing.T) {
 func TestSessionsAreBounded(t *testing.T) {
 	a, c, db := start(t)
 	must(t, a.AddUser(t.Context(), "ann", "correct horse", Viewer))
-	var first, last string
-	for n := range maxSessions + 2 {
-		c.add(time.Second)
-		key, _, err := a.Login(t.Context(), here, "ann", "correct horse", strings.Repeat("é", 500))
-		must(t, err)
-		if last = key; n == 0 {
-			first = key
+	must(t, db.Update(t.Context(), func(tx *sql.Tx) error {
+		for n := range maxSessions {
+			seen := c.now().Unix() + int64(n)
+			if _, err := tx.Exec("insert into session values (?, 'ann', ?, ?, ?, '', '')", digest(fmt.Sprint("key ", n)), seen, seen, seen+1e6); err != nil {
+				return err
+			}
 		}
-	}
+		return nil
+	}))
+	c.add(time.Hour)
+	last, _, err := a.Login(t.Context(), here, "ann", "correct horse", strings.Repeat("é", 500))
+	must(t, err)
 	var n int
 	must(t, db.Read.QueryRow("select count(*) from session").Scan(&n))
-	_, err := a.BySession(t.Context(), first)
+	_, err = a.BySession(t.Context(), "key 0") // unused for longest
 	if n != maxSessions || !errors.Is(err, ErrNobody) {
 		t.Fatalf("%d sessions, the first: %v", n, err)
 	}
-	_, err = a.BySession(t.Context(), last)
-	must(t, err)
+	for _, key := range []string{"key 1", last} {
+		_, err = a.BySession(t.Context(), key)
+		must(t, err)
+	}
 }
 
 func TestTokens(t *testing.T) {

@@ -120,7 +120,7 @@ func problemOf(a *http.Response) error {
 	p := &Problem{Status: a.StatusCode, Title: a.Status}
 	b, _ := io.ReadAll(io.LimitReader(a.Body, maxProblem))
 	if strings.HasSuffix(strings.Split(a.Header.Get("Content-Type"), ";")[0], "json") {
-		json.Unmarshal(b, p) // what it does not say stays
+		_ = json.Unmarshal(b, p) // what it does not say stays
 	}
 	p.Status = a.StatusCode
 	return p

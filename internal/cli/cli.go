@@ -8,11 +8,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"shoal/internal/link"
 )
 
 // Main runs the command line and returns its exit code.
@@ -21,6 +25,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	a := &app{out: stdout, err: stderr}
 	root := a.root()
+	if len(args) > 0 && meansGet(args[0]) {
+		args = append([]string{"get"}, args...)
+	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -34,6 +41,15 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // Root returns the tree of verbs, for who makes manuals of it.
 func Root() *cobra.Command { return (&app{out: io.Discard, err: io.Discard}).root() }
+
+// infohash is one by itself, of v1 or v2.
+var infohash = regexp.MustCompile(`^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[A-Za-z2-7]{32})$`)
+
+// meansGet reports whether what stands where a verb should is something to get.
+func meansGet(text string) bool {
+	lower := strings.ToLower(text)
+	return strings.HasPrefix(lower, "magnet:") || link.IsURL(text) || strings.HasSuffix(lower, ".torrent") || infohash.MatchString(text)
+}
 
 // interrupts returns a context that the first Ctrl-C ends. The second leaves at once.
 func interrupts(stderr io.Writer) (context.Context, func()) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"shoal/internal/config"
 	"shoal/internal/doctor"
@@ -39,7 +41,40 @@ func (a *app) doctor() *cobra.Command {
 	return c
 }
 
+// ask has the node that runs look, since it knows what a new session cannot: who has reached it. It reports false if none runs, or if what is to be
+// looked at is not the node's.
+func (a *app) ask(c *cobra.Command, f *doctorFlags) (bool, error) {
+	own := f.offline
+	c.Flags().Visit(func(fl *pflag.Flag) {
+		own = own || !slices.Contains([]string{"home", "config", "timeout", "json", "quiet"}, fl.Name)
+	})
+	if own {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), f.timeout)
+	defer cancel()
+	cl := (&remote{placeFlags: f.place}).running(ctx)
+	if cl == nil {
+		return false, nil
+	}
+	defer cl.Close()
+	a.say("the node looks; this takes up to %s", duration(f.timeout))
+	checks, err := cl.Doctor(ctx)
+	if err != nil {
+		return true, apiError(err)
+	}
+	status := map[string]doctor.Status{"ok": doctor.OK, "note": doctor.Skip, "warning": doctor.Warn, "error": doctor.Fail}
+	results := make([]doctor.Result, len(checks))
+	for i, k := range checks {
+		results[i] = doctor.Result{ID: k.ID, Title: k.Title, Status: status[k.Level], Message: k.Text, Remedy: k.Remedy}
+	}
+	return true, a.report(results)
+}
+
 func (a *app) runDoctor(c *cobra.Command, f *doctorFlags) error {
+	if asked, err := a.ask(c, f); asked {
+		return err
+	}
 	set, err := f.place.settings()
 	if err != nil {
 		return err

@@ -175,7 +175,7 @@ func (db *DB) update(ctx context.Context, f func(*sql.Tx) error) error {
 	if err != nil {
 		return explain(err)
 	}
-	defer func() { _ = tx.Rollback() }() // nothing once it is committed
+	defer tx.Rollback() //nolint:errcheck // nothing once it is committed
 	if err := f(tx); err != nil {
 		return explain(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"shoal/internal/natural"
 )
 
 // maxViews bounds the orders of rows that are kept between lists.
@@ -28,7 +30,7 @@ const (
 // orders are how rows can be sorted: by the json names of Torrent's fields.
 var orders = map[string]func(a, b *Torrent) int{
 	"added":        by(func(t *Torrent) int64 { return t.Added }),
-	"name":         func(a, b *Torrent) int { return compareNames(a.Name, b.Name) },
+	"name":         func(a, b *Torrent) int { return natural.Compare(a.Name, b.Name) },
 	"state":        by(func(t *Torrent) int { return slices.Index(States, t.State) }),
 	"size":         by(func(t *Torrent) int64 { return t.Size }),
 	"total_size":   by(func(t *Torrent) int64 { return t.TotalSize }),
@@ -54,44 +56,6 @@ var orders = map[string]func(a, b *Torrent) int{
 
 func by[T cmp.Ordered](of func(*Torrent) T) func(a, b *Torrent) int {
 	return func(a, b *Torrent) int { return cmp.Compare(of(a), of(b)) }
-}
-
-// compareNames sorts as people do: without regard to case, and numbers by their value.
-func compareNames(a, b string) int {
-	for a != "" && b != "" {
-		x, y := a[0], b[0]
-		if isDigit(x) && isDigit(y) {
-			m, n := digits(a), digits(b)
-			p, q := strings.TrimLeft(a[:m], "0"), strings.TrimLeft(b[:n], "0")
-			if c := cmp.Or(cmp.Compare(len(p), len(q)), cmp.Compare(p, q)); c != 0 {
-				return c
-			}
-			a, b = a[m:], b[n:]
-			continue
-		}
-		if c := cmp.Compare(fold(x), fold(y)); c != 0 {
-			return c
-		}
-		a, b = a[1:], b[1:]
-	}
-	return cmp.Compare(len(a), len(b))
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-func digits(s string) int {
-	n := 0
-	for n < len(s) && isDigit(s[n]) {
-		n++
-	}
-	return n
-}
-
-func fold(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }
 
 // List returns the rows that a query chooses. The error wraps ErrBad.

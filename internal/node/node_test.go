@@ -5,14 +5,22 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -476,4 +484,56 @@ func TestNoRoomForState(t *testing.T) {
 	if !errors.Is(err, node.ErrListen) || !strings.Contains(err.Error(), "api.listen") {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestTLS serves HTTPS with the certificate of the settings.
+func TestTLS(t *testing.T) {
+	home := t.TempDir()
+	cert, key := filepath.Join(home, "cert.pem"), filepath.Join(home, "key.pem")
+	pool := certify(t, cert, key)
+	r := start(t, home, "SHOAL_API_TLS_CERT="+cert, "SHOAL_API_TLS_KEY="+key)
+	found := regexp.MustCompile(`https://(127\.0\.0\.1:\d+)/`).FindStringSubmatch(r.out.String())
+	if found == nil {
+		t.Fatalf("%q", r.out)
+	}
+	c, err := tls.Dial("tcp", found[1], &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(c); err != nil || !bytes.Contains(answer, []byte("200 OK")) {
+		t.Errorf("%q, %v", answer, err)
+	}
+	_ = r.stop()
+	if err := node.Run(t.Context(), options(home, io.Discard, "SHOAL_API_TLS_CERT="+key, "SHOAL_API_TLS_KEY="+key)); err == nil || !strings.Contains(err.Error(), "api.tls_cert") {
+		t.Errorf("a key for a certificate: %v", err)
+	}
+}
+
+// certify makes a certificate for 127.0.0.1.
+func certify(t *testing.T, cert, key string) *x509.CertPool {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, about, about, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := errors.Join(os.WriteFile(cert, text, 0o600), os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return pool
 }

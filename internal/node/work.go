@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -47,24 +48,25 @@ const (
 // work is a node between two new beginnings.
 type work struct {
 	*node
-	settings   *settings
-	db         *database.DB
-	network    netx.Network
-	session    *session.Session
-	library    *library.Library
-	sharing    *sharing.Sharing
-	history    *history.History
-	accounts   *accounts.Accounts
-	server     *server.Server
-	streams    *stream.Server
-	countries  *geoip.Database // nil: none was given
-	media      *mediaServer    // nil: it is off
-	automation *automation.Automation
-	began      time.Time
-	opened     chan struct{} // closed once all above is there, or the end has come
-	ready      func()
-	hours      atomic.Pointer[hours]
-	port       int // of the port file; 0: none
+	settings    *settings
+	db          *database.DB
+	network     netx.Network
+	session     *session.Session
+	library     *library.Library
+	sharing     *sharing.Sharing
+	history     *history.History
+	accounts    *accounts.Accounts
+	server      *server.Server
+	streams     *stream.Server
+	countries   *geoip.Database // nil: none was given
+	media       *mediaServer    // nil: it is off
+	automation  *automation.Automation
+	began       time.Time
+	opened      chan struct{} // closed once all above is there, or the end has come
+	ready       func()
+	hours       atomic.Pointer[hours]
+	certificate atomic.Pointer[tls.Certificate] // nil: the address speaks plain HTTP
+	port        int                             // of the port file; 0: none
 }
 
 // work opens everything, serves, and closes everything when ctx is done or the node is to begin anew.
@@ -76,8 +78,8 @@ func (n *node) work(ctx context.Context, loaded *config.Loaded) (err error) {
 	if err := w.open(ctx, loaded); err != nil {
 		return err
 	}
-	served := w.serve()
 	n.greet(w.settings.current(), w.accounts.SetupCode(), w.library.Totals().Torrents)
+	served := w.serve()
 	n.notifier.Ready(w.status())
 	return w.run(ctx, served)
 }
@@ -117,7 +119,7 @@ func (w *work) open(ctx context.Context, loaded *config.Loaded) error {
 			return fmt.Errorf("admin.name and admin.password: %w", err)
 		}
 	}
-	if err := w.openServer(c); err != nil {
+	if err := errors.Join(w.loadCertificate(c), w.openServer(c)); err != nil {
 		return err
 	}
 	if c.Stream.DLNA {
@@ -305,7 +307,7 @@ func (w *work) serve() <-chan error {
 		go func() { served <- w.server.ServeLocal(f.serving()) }()
 	}
 	for _, f := range w.public {
-		go func() { served <- w.server.Serve(f.serving()) }()
+		go func() { served <- w.server.Serve(w.secured(f.serving())) }()
 	}
 	return served
 }
@@ -396,6 +398,9 @@ func (w *work) reload() {
 		w.log.Error("the settings are wrong and stay as they were", "error", err)
 	} else {
 		w.log.Info("the settings were read again")
+		if err := w.loadCertificate(w.settings.current()); err != nil {
+			w.log.Error("the certificate stays as it was", "error", err)
+		}
 	}
 	w.notifier.Ready(w.status())
 }

@@ -24,16 +24,6 @@ func TestMedia(t *testing.T) {
 	}
 }
 
-func TestNatural(t *testing.T) {
-	want := []string{"", "a", "A1", "a2b", "a2c", "a10", "a010x", "b", "é"}
-	got := slices.Clone(want)
-	slices.Reverse(got)
-	slices.SortFunc(got, Natural)
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-}
-
 func folder(paths ...string) *metainfo.Info {
 	info := &metainfo.Info{}
 	for _, p := range paths {

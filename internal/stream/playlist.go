@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"shoal/internal/natural"
 )
 
 // playlist serves an M3U of all that can be played, in natural order. Subtitles are named in VLC's way; mpv and others find the first themselves.
@@ -18,7 +20,7 @@ func (s *Server) playlist(q *served) {
 			play = append(play, i)
 		}
 	}
-	slices.SortStableFunc(play, func(a, b int) int { return Natural(files[a].Path, files[b].Path) })
+	slices.SortStableFunc(play, func(a, b int) int { return natural.Compare(files[a].Path, files[b].Path) })
 	h := q.Header()
 	h.Set("Content-Type", "audio/x-mpegurl; charset=utf-8")
 	h.Set("Content-Disposition", `inline; filename="playlist.m3u"`)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"shoal/internal/bt/metainfo"
+	"shoal/internal/natural"
 )
 
 // Beside names a file of subtitles for a video.
@@ -37,7 +38,7 @@ func Subtitles(info *metainfo.Info, video int) []Beside {
 			out = append(out, Beside{i, label})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Beside) int { return Natural(files[a.Index].Path, files[b.Index].Path) })
+	slices.SortStableFunc(out, func(a, b Beside) int { return natural.Compare(files[a.Index].Path, files[b.Index].Path) })
 	return out
 }
 

@@ -245,6 +245,18 @@ func (f *Library) Job(id string) (library.Job, error) {
 	return library.Job{}, fmt.Errorf("%w: no job %s", library.ErrNotFound, id)
 }
 
+func (f *Library) JobTorrent(id string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch j := f.jobs[id]; {
+	case j == nil:
+		return nil, fmt.Errorf("%w: no job %s", library.ErrNotFound, id)
+	case j.State != "done":
+		return nil, library.ErrNoInfo
+	}
+	return []byte("d4:infod4:name4:fakeee"), nil
+}
+
 func (f *Library) CancelJob(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -147,9 +147,9 @@ func (c *call) removeCategories() (any, error) {
 	return nil, nil
 }
 
-// names returns a list that is parted by commas.
-func (c *call) names(parameter string) (list []string) {
-	for s := range strings.SplitSeq(c.values.Get(parameter), ",") {
+// tagNames returns the tags that the parameter lists, parted by commas.
+func (c *call) tagNames() (list []string) {
+	for s := range strings.SplitSeq(c.values.Get("tags"), ",") {
 		if s = strings.TrimSpace(s); s != "" {
 			list = append(list, s)
 		}
@@ -158,7 +158,7 @@ func (c *call) names(parameter string) (list []string) {
 }
 
 func (c *call) addTags() (any, error) {
-	tags := c.names("tags")
+	tags := c.tagNames()
 	if len(tags) == 0 {
 		return nil, bad("tags are missing")
 	}
@@ -166,12 +166,12 @@ func (c *call) addTags() (any, error) {
 }
 
 func (c *call) setTags() (any, error) {
-	tags := append([]string{}, c.names("tags")...)
+	tags := append([]string{}, c.tagNames()...)
 	return c.change(func(library.Torrent) library.Change { return library.Change{Tags: &tags} })
 }
 
 func (c *call) removeTags() (any, error) {
-	tags := c.names("tags")
+	tags := c.tagNames()
 	return c.change(func(t library.Torrent) library.Change {
 		if len(tags) == 0 {
 			return library.Change{RemoveTags: t.Tags}
@@ -181,7 +181,7 @@ func (c *call) removeTags() (any, error) {
 }
 
 func (c *call) createTags() (any, error) {
-	for _, name := range c.names("tags") {
+	for _, name := range c.tagNames() {
 		if err := c.Library.PutTag(c.ctx, name); err != nil {
 			return nil, err
 		}
@@ -194,7 +194,7 @@ func (c *call) deleteTags() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range c.names("tags") {
+	for _, name := range c.tagNames() {
 		if slices.Contains(have, name) {
 			if err := c.Library.RemoveTag(c.ctx, name); err != nil {
 				return nil, err
@@ -324,6 +324,34 @@ func (c *call) renameFile() (any, error) {
 		return nil, refusal{http.StatusConflict, "there is no such file, or no new name"}
 	}
 	return nil, c.Library.RenameFile(c.ctx, d.ID, files[i].Index, to)
+}
+
+// renameFolder renames what lies in a folder.
+func (c *call) renameFolder() (any, error) {
+	d, err := c.torrent()
+	if err != nil {
+		return nil, err
+	}
+	files, err := c.Library.Files(d.ID)
+	if err != nil {
+		return nil, err
+	}
+	from, to := strings.Trim(c.values.Get("oldPath"), "/"), strings.Trim(c.values.Get("newPath"), "/")
+	found := false
+	for _, f := range files {
+		rest, below := strings.CutPrefix(f.Path, from+"/")
+		if from == "" || to == "" || !below {
+			continue
+		}
+		found = true
+		if err := c.Library.RenameFile(c.ctx, d.ID, f.Index, to+"/"+rest); err != nil {
+			return nil, err
+		}
+	}
+	if !found {
+		return nil, refusal{http.StatusConflict, "there is no such folder, or no new name"}
+	}
+	return nil, nil
 }
 
 func (c *call) filePrio() (any, error) {

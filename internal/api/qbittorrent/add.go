@@ -52,7 +52,7 @@ func (c *call) add() (any, error) {
 func (c *call) request() (q library.Request, err error) {
 	v := c.values
 	q = library.Request{
-		Dir: v.Get("savepath"), Category: v.Get("category"), Tags: c.names("tags"), Name: strings.TrimSpace(v.Get("rename")),
+		Dir: v.Get("savepath"), Category: v.Get("category"), Tags: c.tagNames(), Name: strings.TrimSpace(v.Get("rename")),
 		Paused: c.yes("stopped") || c.yes("paused"), Forced: c.yes("forced"), Top: c.yes("addToTopOfQueue"),
 		Sequential: c.yes("sequentialDownload"), SkipCheck: c.yes("skip_checking"),
 	}

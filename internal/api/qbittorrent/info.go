@@ -1,6 +1,8 @@
 package qbittorrent
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"shoal/internal/library"
@@ -68,17 +70,36 @@ type info struct {
 // never is an ETA that is unknown.
 const never = 8640000
 
-// describe returns the row of a torrent. Goals of its category count as its own: programs compare them with the ratio before they remove one.
-func describe(t *library.Torrent, categories map[string]library.Category) info {
-	ratio, seconds := t.SeedRatio, t.SeedTime
-	if c, ok := categories[t.Category]; ok && t.Category != "" {
-		if ratio == 0 {
-			ratio = c.SeedRatio
-		}
-		if seconds == 0 {
-			seconds = c.SeedTime
+// goals are what ends the seeding of torrents that have no goals of their own, before the settings do.
+type goals struct {
+	categories map[string]library.Category
+	rules      []library.SeedRule
+}
+
+// of returns a torrent's goals: its own, its category's, those of the first rule that matches; 0 is as the settings say, -1 none.
+func (g *goals) of(t *library.Torrent) (ratio float64, seconds int64) {
+	ratio, seconds = t.SeedRatio, t.SeedTime
+	if c := g.categories[t.Category]; t.Category != "" {
+		ratio, seconds = cmp.Or(ratio, c.SeedRatio), cmp.Or(seconds, c.SeedTime)
+	}
+	for _, r := range g.rules {
+		if applies(&r, t) {
+			return cmp.Or(ratio, r.Ratio, -1), cmp.Or(seconds, r.Time, -1)
 		}
 	}
+	return ratio, seconds
+}
+
+// applies reports whether a rule is for a torrent, as far as its row tells: of its trackers that has the first.
+func applies(r *library.SeedRule, t *library.Torrent) bool {
+	tagged := r.Tag == nil || *r.Tag == "" && len(t.Tags) == 0 || slices.Contains(t.Tags, *r.Tag)
+	tracker, host := strings.ToLower(r.Tracker), strings.ToLower(t.Tracker)
+	return tagged && (r.Category == nil || *r.Category == t.Category) && (tracker == "" || host == tracker || strings.HasSuffix(host, "."+tracker))
+}
+
+// describe returns the row of a torrent. Programs compare its goals with its ratio before they remove it.
+func describe(t *library.Torrent, g *goals) info {
+	ratio, seconds := g.of(t)
 	i := info{
 		Hash: t.ID, HashV1: t.HashV1, HashV2: t.HashV2, Name: t.Name, MagnetURI: magnet(t), Size: t.Size, TotalSize: t.TotalSize, Progress: t.Progress,
 		DownSpeed: t.DownRate, UpSpeed: t.UpRate, Priority: t.Queue, NumSeeds: t.Seeds, NumComplete: t.Seeds, NumLeechs: max(t.Peers-t.Seeds, 0),

@@ -41,6 +41,7 @@ type Library interface {
 	Categories() ([]library.Category, error)
 	PutCategory(context.Context, library.Category) error
 	RemoveCategory(ctx context.Context, name string) error
+	SeedRules() ([]library.SeedRule, error)
 	Tags() ([]string, error)
 	PutTag(ctx context.Context, name string) error
 	RemoveTag(ctx context.Context, name string) error
@@ -176,14 +177,14 @@ func (c *call) answer(v any) {
 		c.w.WriteHeader(http.StatusOK)
 	case string:
 		h.Set("Content-Type", "text/plain; charset=UTF-8")
-		c.w.Write([]byte(v))
+		_, _ = c.w.Write([]byte(v))
 	case file:
 		h.Set("Content-Type", v.kind)
 		h.Set("Content-Disposition", "attachment; filename*=UTF-8''"+strings.ReplaceAll(url.QueryEscape(v.name), "+", "%20"))
-		c.w.Write(v.data)
+		_, _ = c.w.Write(v.data)
 	default:
 		h.Set("Content-Type", "application/json")
-		json.NewEncoder(c.w).Encode(v)
+		_ = json.NewEncoder(c.w).Encode(v)
 	}
 }
 
@@ -276,6 +277,7 @@ var endpoints = map[string]endpoint{
 	"torrents/setLocation":              {accounts.Control, true, (*call).setLocation},
 	"torrents/rename":                   {accounts.Control, true, (*call).rename},
 	"torrents/renameFile":               {accounts.Control, true, (*call).renameFile},
+	"torrents/renameFolder":             {accounts.Control, true, (*call).renameFolder},
 	"torrents/filePrio":                 {accounts.Control, true, (*call).filePrio},
 	"torrents/addTrackers":              {accounts.Control, true, (*call).addTrackers},
 	"torrents/removeTrackers":           {accounts.Control, true, (*call).removeTrackers},

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"shoal/internal/accounts"
@@ -55,29 +56,47 @@ type node struct {
 	admin string
 }
 
-func start(t testing.TB) *node {
-	t.Helper()
-	db, _, err := database.Open(filepath.Join(t.TempDir(), "db"))
-	if err != nil {
-		t.Fatal(err)
+var scratch string // a folder of all tests
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "qbittorrent-"); err != nil {
+		panic(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	n := &node{lib: apitest.New(40), set: settings{"folders.downloads": "/srv/downloads", "network.dht": true, "bandwidth.down": 0, "bandwidth.up": 0,
-		"seeding.ratio": 0.0, "seeding.time": 0, "seeding.action": "pause", "network.encryption": "prefer", "bandwidth.alternative": false}}
+	code := m.Run()
+	os.RemoveAll(scratch)
+	os.Exit(code)
+}
+
+// people are two users, with a token of each: of all tests, for hashing passwords takes long.
+var people = sync.OnceValue(func() (n node) {
+	db, _, err := database.Open(filepath.Join(scratch, "db"))
+	if err != nil {
+		panic(err)
+	}
 	if n.acc, err = accounts.New(db); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	secret := func(name string, role accounts.Role) string {
-		if err := n.acc.AddUser(t.Context(), name, "correct horse", role); err != nil {
-			t.Fatal(err)
+		if err := n.acc.AddUser(context.Background(), name, "correct horse", role); err != nil {
+			panic(err)
 		}
-		s, _, err := n.acc.AddToken(t.Context(), name, "test", role.Scopes(), 0)
+		s, _, err := n.acc.AddToken(context.Background(), name, "test", role.Scopes(), 0)
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		return s
 	}
 	n.token, n.admin = secret("ann", accounts.User), secret("root", accounts.Admin)
+	return n
+})
+
+func start(t testing.TB) *node {
+	t.Helper()
+	n := people()
+	n.lib = apitest.New(40)
+	n.set = settings{"folders.downloads": "/srv/downloads", "network.dht": true, "bandwidth.down": 0, "bandwidth.up": 0,
+		"seeding.ratio": 0.0, "seeding.time": 0, "seeding.action": "pause", "network.encryption": "prefer", "bandwidth.alternative": false}
 	h := New(Config{Library: n.lib, Accounts: n.acc, Settings: n.set, MayUse: func(_ context.Context, p string) error {
 		if p == "/srv/ok" {
 			return nil
@@ -93,7 +112,7 @@ func start(t testing.TB) *node {
 		}
 		h.ServeHTTP(w, r)
 	})
-	return n
+	return &n
 }
 
 func (n *node) do(t testing.TB, want int, method, path string, values url.Values) string {
@@ -230,12 +249,24 @@ func TestGoals(t *testing.T) {
 			t.Errorf("ratio %q", text)
 		}
 	}
-	c := map[string]library.Category{"tv": {SeedRatio: 2, SeedTime: -1}}
-	if i := describe(&library.Torrent{Category: "tv"}, c); i.RatioLimit != 2 || i.SeedingLimit != -1 {
-		t.Errorf("%+v", i)
-	}
-	if i := describe(&library.Torrent{Category: "tv", SeedRatio: 3}, c); i.RatioLimit != 3 {
-		t.Errorf("%+v", i)
+	none, old := "", "old"
+	g := goals{map[string]library.Category{"tv": {SeedRatio: 2, SeedTime: -1}}, []library.SeedRule{{Tracker: "Example.org", Ratio: 4}, {Tag: &old, Time: 600}, {Category: &none, Tag: &none, Ratio: 1}}}
+	for _, c := range []struct {
+		t       library.Torrent
+		ratio   float64
+		minutes int64
+	}{
+		{library.Torrent{Category: "tv", Tags: []string{"x"}}, 2, -1},
+		{library.Torrent{Category: "tv", SeedRatio: 3, SeedTime: 60}, 3, 1},
+		{library.Torrent{Category: "tv", Tracker: "a.example.org"}, 2, -1},
+		{library.Torrent{Category: "film", Tracker: "a.example.org"}, 4, -1},
+		{library.Torrent{Category: "film", Tracker: "notexample.org", Tags: []string{"old"}}, -1, 10},
+		{library.Torrent{}, 1, -1},
+		{library.Torrent{Category: "film"}, -2, -2},
+	} {
+		if i := describe(&c.t, &g); i.RatioLimit != c.ratio || i.SeedingLimit != c.minutes {
+			t.Errorf("%+v: %v, %d", c.t, i.RatioLimit, i.SeedingLimit)
+		}
 	}
 }
 
@@ -320,6 +351,10 @@ func TestActions(t *testing.T) {
 	files, _ := n.lib.Files(hash)
 	n.do(t, 200, "POST", "torrents/renameFile", with("oldPath", files[0].Path, "newPath", "a/b.mkv"))
 	n.do(t, 200, "POST", "torrents/renameFile", with("id", "0", "name", "c.mkv"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "z"))
+	n.do(t, 200, "POST", "torrents/renameFolder", with("oldPath", "z/", "newPath", "a"))
+	n.do(t, 409, "POST", "torrents/renameFolder", with("oldPath", "z", "newPath", "y"))
+	n.do(t, 400, "POST", "torrents/renameFolder", with("oldPath", "a", "newPath", "../y"))
 	n.do(t, 409, "POST", "torrents/renameFile", with("oldPath", "missing", "newPath", "x"))
 	n.do(t, 400, "POST", "torrents/renameFile", with("oldPath", "a/c.mkv", "newPath", "../../etc/passwd"))
 	if got := n.do(t, 200, "GET", "torrents/files", with()); !strings.Contains(got, `"name":"a/c.mkv"`) || !strings.Contains(got, `"priority":6`) {

@@ -21,13 +21,18 @@ func (c *call) rows(q library.Query) ([]info, map[string]library.Category, error
 	for _, x := range list {
 		categories[x.Name] = x
 	}
+	rules, err := c.Library.SeedRules()
+	if err != nil {
+		return nil, nil, err
+	}
 	p, err := c.Library.List(q)
 	if err != nil {
 		return nil, nil, err
 	}
+	g := goals{categories, rules}
 	rows := make([]info, len(p.Torrents))
 	for i := range p.Torrents {
-		rows[i] = describe(&p.Torrents[i], categories)
+		rows[i] = describe(&p.Torrents[i], &g)
 	}
 	return rows, categories, nil
 }
@@ -155,7 +160,7 @@ func (c *call) properties() (any, error) {
 			}
 		}
 	}
-	i := describe(&d.Torrent, nil)
+	i := describe(&d.Torrent, &goals{})
 	average := func(bytes, seconds int64) int64 { return bytes / max(seconds, 1) }
 	unlimited := func(n int64) int64 { return orNone(n) }
 	return map[string]any{

@@ -61,8 +61,8 @@ type serverState struct {
 	UpData       int64  `json:"up_info_data"`
 	DownLimit    int64  `json:"dl_rate_limit"`
 	UpLimit      int64  `json:"up_rate_limit"`
-	AllDown      int64  `json:"alltime_dl"`
-	AllUp        int64  `json:"alltime_ul"`
+	AllDown      int64  `json:"alltime_dl"` //nolint:misspell // its name
+	AllUp        int64  `json:"alltime_ul"` //nolint:misspell // its name
 	DHTNodes     int    `json:"dht_nodes"`
 	Status       string `json:"connection_status"`
 	Peers        int    `json:"total_peer_connections"`

@@ -168,7 +168,7 @@ func TestOneTorrent(t *testing.T) {
 }
 
 func TestNodeRoutes(t *testing.T) {
-	s, _ := fakeNode(t, 5, nil)
+	s, f := fakeNode(t, 5, nil)
 	c := as(t, s, accounts.Admin)
 	var totals library.Totals
 	c.get("/stats", &totals)
@@ -216,6 +216,14 @@ func TestNodeRoutes(t *testing.T) {
 	w := c.do(202, "POST", "/shares", `{"path":"/srv/film"}`)
 	json.Unmarshal(w.Body.Bytes(), &job)
 	c.get("/jobs/"+job.ID, &job)
+	c.do(409, "GET", "/jobs/"+job.ID+"/torrent", nil)
+	for range 10 {
+		f.Step()
+	}
+	if r := c.do(200, "GET", "/jobs/"+job.ID+"/torrent", nil); r.Header().Get("Content-Type") != "application/x-bittorrent" || r.Body.Len() == 0 {
+		t.Fatalf("%v: %d bytes", r.Header(), r.Body.Len())
+	}
+	c.do(404, "GET", "/jobs/77/torrent", nil)
 	c.do(204, "DELETE", "/jobs/"+job.ID, nil)
 	c.do(404, "GET", "/jobs/77", nil)
 	var checks []api.Check

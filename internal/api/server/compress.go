@@ -107,7 +107,7 @@ func (c *compressor) pass(compress bool) error {
 
 func (c *compressor) finish() {
 	if !c.passed {
-		c.pass(false)
+		_ = c.pass(false)
 	}
 	if c.gzip != nil {
 		c.gzip.Close()
@@ -125,5 +125,5 @@ func writeJSON(w http.ResponseWriter, status int, v any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v)
 }

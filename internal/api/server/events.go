@@ -112,7 +112,7 @@ func (st *stream) run() {
 	h := st.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // for nginx
-	st.rc.SetReadDeadline(time.Time{})
+	_ = st.rc.SetReadDeadline(time.Time{})
 	st.asked = time.Now()
 	ticker := time.NewTicker(st.s.tick)
 	defer ticker.Stop()
@@ -239,7 +239,7 @@ func (st *stream) flush() bool {
 		return true
 	}
 	st.written = time.Now()
-	st.rc.SetWriteDeadline(st.written.Add(st.s.eventDeadline))
+	_ = st.rc.SetWriteDeadline(st.written.Add(st.s.eventDeadline))
 	_, err := st.w.Write(st.out.Bytes())
 	st.out.Reset()
 	if st.out.Cap() > 1<<20 {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -257,7 +258,7 @@ func TestStreamsOfOneLogin(t *testing.T) {
 
 // A client that does not read is cut off, and what waits for it is bounded by the socket.
 func TestStreamsOfWhoDoesNotRead(t *testing.T) {
-	s, f := fakeNode(t, 2000, nil)
+	s, f := fakeNode(t, 600, nil)
 	quick(s)
 	s.eventDeadline = 100 * time.Millisecond
 	c := as(t, s, accounts.Viewer)
@@ -319,21 +320,21 @@ func TestStreamEndsWithTheRight(t *testing.T) {
 
 // What a client reads of a window of 50 rows that all change, a second, is a part of what is allowed; see docs/api.md.
 func TestBytesOfASecondAreFew(t *testing.T) {
-	s, f := fakeNode(t, 20000, nil)
+	s, f := fakeNode(t, 20_000-race*18_000, nil)
 	f.Step()
 	w := httptest.NewRecorder()
 	st := newStream(s, &EventsInput{ListQuery: ListQuery{State: []string{"downloading"}, Sort: "name"}, Limit: 50}, nobody(t, s).request("GET", prefix+"/events", nil), w)
 	st.asked = time.Now().Add(time.Hour)
 	st.look()
 	w.Body.Reset()
-	for range 20 {
+	for range 10 {
 		f.Step()
 		clear(s.lists.known)
 		if !st.look() {
 			t.Fatal("ended")
 		}
 	}
-	perSecond := w.Body.Len() / 20
+	perSecond := w.Body.Len() / 10
 	t.Logf("%d bytes a second", perSecond)
 	if perSecond > 30_000 || perSecond < 1000 {
 		t.Fatalf("%d bytes a second", perSecond)
@@ -405,5 +406,63 @@ func BenchmarkDelta50(b *testing.B) {
 		if _, err := json.Marshal(d); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Over real connections, ten thousand streams of which none is given up by its client: a login has its twenty, the rest is told when to come
+// again and closed, and the node's memory stays small.
+func TestCrowdOfStreams(t *testing.T) {
+	const crowd = 10_000 - race*9_500 // what the race detector slows is run again without it
+	s, _ := fakeNode(t, 1000, nil)
+	c := as(t, s, accounts.Viewer)
+	address := listen(t, s)
+	request := fmt.Sprintf("GET %s/events?limit=100 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", prefix, c.token)
+	type result struct {
+		status string
+		err    error
+	}
+	results := make(chan result)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	turns := make(chan struct{}, 200) // as many connect at a time as wait in a listener's queue
+	hold := make(chan struct{})
+	for range crowd {
+		go func() {
+			turns <- struct{}{}
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				<-turns
+				results <- result{err: err}
+				return
+			}
+			defer conn.Close()
+			_, err = io.WriteString(conn, request)
+			head := make([]byte, 12)
+			if err == nil {
+				_, err = io.ReadFull(conn, head)
+			}
+			<-turns
+			results <- result{string(head[9:]), err}
+			<-hold
+		}()
+	}
+	counts := map[string]int{}
+	for range crowd {
+		r := <-results
+		if r.err != nil {
+			counts[r.err.Error()]++
+		} else {
+			counts[r.status]++
+		}
+	}
+	took := time.Since(began)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	close(hold)
+	t.Logf("%v in %v, %d MiB more in use", counts, took.Round(time.Millisecond), (int64(after.HeapInuse+after.StackInuse)-int64(before.HeapInuse+before.StackInuse))>>20)
+	if counts["200"] != maxPerLogin || counts["503"] != crowd-maxPerLogin {
+		t.Fatalf("%v", counts)
 	}
 }

@@ -68,3 +68,20 @@ func FuzzProxyHeaders(f *testing.F) {
 		_, _ = lastOf(proto), hostOnly(host)
 	})
 }
+
+// FuzzCredentials shows what is no credential: it gives nobody any right.
+func FuzzCredentials(f *testing.F) {
+	s, _ := fakeNode(f, 1, nil)
+	n := nobody(f, s)
+	f.Add("shoal_session=x", "")
+	f.Add("shoal_session=\"a b\"; shoal_session=; SID=1", "Bearer shoal_x")
+	f.Add("=;=,\x00", "Basic Og==")
+	f.Add("", "bearer  ")
+	f.Fuzz(func(t *testing.T, cookie, authorization string) {
+		q := n.request("GET", prefix+"/torrents", nil)
+		q.Header["Cookie"], q.Header["Authorization"] = []string{cookie}, []string{authorization}
+		if w := n.send(q); w.Code != 401 {
+			t.Fatalf("%q %q: %d %s", cookie, authorization, w.Code, w.Body)
+		}
+	})
+}

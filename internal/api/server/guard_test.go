@@ -210,6 +210,43 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+func TestTooManyConnections(t *testing.T) {
+	s, _ := fakeNode(t, 1, nil)
+	s.maxConnections = 3
+	address := listen(t, s)
+	works := func() (net.Conn, bool) {
+		t.Helper()
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		_, err = io.ReadFull(c, make([]byte, 12))
+		return c, err == nil
+	}
+	var first net.Conn
+	for n := range 3 {
+		c, ok := works()
+		if !ok {
+			t.Fatalf("connection %d was closed", n)
+		}
+		if n == 0 {
+			first = c
+		}
+	}
+	if _, ok := works(); ok {
+		t.Fatal("a fourth is served")
+	}
+	first.Close()
+	for s.connections.Load() > 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, ok := works(); !ok {
+		t.Fatal("there is room, and it was closed")
+	}
+}
+
 func TestLocalSocketIsAdmin(t *testing.T) {
 	s, _ := fakeNode(t, 1, nil)
 	path := filepath.Join(t.TempDir(), "api.sock")
@@ -362,5 +399,53 @@ func TestCookieIsSecureBehindTLS(t *testing.T) {
 	q.TLS = &tls.ConnectionState{}
 	if w := n.send(q); w.Code != 200 || !w.Result().Cookies()[0].Secure {
 		t.Fatalf("%d %v", w.Code, w.Header())
+	}
+}
+
+// The other two APIs are told who asks, whatever the way; a browser is asked for a password by them alone.
+func TestCompatibleAPIs(t *testing.T) {
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := accounts.FromContext(r.Context())
+		fmt.Fprintf(w, "%q %d %s", who.Name, len(who.Scopes), r.RemoteAddr)
+	})
+	s, _ := fakeNode(t, 1, func(c *Config) { c.QBittorrent, c.Transmission = echo, echo })
+	c, n := as(t, s, accounts.User), nobody(t, s)
+	for _, path := range []string{"/api/v2/app/version", "/transmission/rpc"} {
+		ask := func(set func(*http.Request)) *httptest.ResponseRecorder {
+			q := n.request("POST", path, nil)
+			set(q)
+			return n.send(q)
+		}
+		if w := ask(func(*http.Request) {}); w.Code != 200 || w.Body.String() != `"" 0 127.0.0.1:0` {
+			t.Errorf("%s, nobody: %d %s", path, w.Code, w.Body)
+		}
+		for name, set := range map[string]func(*http.Request){
+			"password":          func(q *http.Request) { q.SetBasicAuth("user-user", password) },
+			"token as password": func(q *http.Request) { q.SetBasicAuth("x", c.token) },
+			"token":             func(q *http.Request) { q.Header.Set("Authorization", "Bearer "+c.token) },
+		} {
+			if w := ask(set); w.Code != 200 || !strings.HasPrefix(w.Body.String(), `"user-user" 3`) {
+				t.Errorf("%s, %s: %d %s", path, name, w.Code, w.Body)
+			}
+		}
+		if w := ask(func(q *http.Request) { q.SetBasicAuth("user-user", "wrong") }); w.Code != 401 || !strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Basic") {
+			t.Errorf("%s, wrong: %d %v", path, w.Code, w.Header())
+		}
+		if w := ask(func(q *http.Request) { q.Header.Set("Sec-Fetch-Site", "cross-site") }); w.Code != 403 {
+			t.Errorf("%s, from another site: %d", path, w.Code)
+		}
+	}
+	q := n.request("GET", prefix+"/torrents", nil)
+	q.SetBasicAuth("user-user", password)
+	if w := n.send(q); w.Code != 401 || w.Header().Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("Basic for the own API: %d %v", w.Code, w.Header())
+	}
+	if err := s.SetAccess(Access{NoQBittorrent: true, NoTransmission: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/api/v2/app/version", "/transmission/rpc"} {
+		if w := c.send(c.request("GET", path, nil)); w.Code != 404 {
+			t.Errorf("%s, off: %d", path, w.Code)
+		}
 	}
 }

@@ -45,6 +45,7 @@ type Library interface {
 	Jobs() []library.Job
 	Job(id string) (library.Job, error)
 	CancelJob(id string) error
+	JobTorrent(id string) ([]byte, error) // the .torrent file that it has made
 }
 
 // Settings are those of the node.

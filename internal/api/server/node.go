@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"path/filepath"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -129,6 +130,15 @@ func (s *Server) shareRoutes() {
 			j, err := s.Library.Job(in.ID)
 			return answer(j), err
 		})
+	binary(handle(s, route{method: "GET", path: "/jobs/{id}/torrent", id: "getJobTorrent", tag: tag, summary: "The .torrent file that it has made", need: accounts.Read},
+		func(_ context.Context, in *JobInput) (*bytesOut, error) {
+			t, err := s.Library.JobTorrent(in.ID)
+			if err != nil {
+				return nil, err
+			}
+			j, err := s.Library.Job(in.ID)
+			return &bytesOut{ContentType: "application/x-bittorrent", Disposition: attachment(filepath.Base(j.Path) + ".torrent"), Body: t}, err
+		}), "application/x-bittorrent")
 	handle(s, route{method: "DELETE", path: "/jobs/{id}", id: "cancelJob", tag: tag, summary: "Stop it", need: accounts.Add},
 		func(_ context.Context, in *JobInput) (*none, error) { return nil, s.Library.CancelJob(in.ID) })
 	handle(s, route{method: "GET", path: "/fs", id: "listFolder", tag: tag, summary: "A folder of the node's machine, below the roots of the settings", need: accounts.Manage},

@@ -118,7 +118,7 @@ func (s *Server) mountAPI(mux *http.ServeMux) {
 	own.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 		w.Header().Set("Cache-Control", "no-cache")
-		w.Write(spec)
+		_, _ = w.Write(spec)
 	})
 	own.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "there is nothing of this name in the API: see "+prefix+"/openapi.json")

@@ -70,6 +70,8 @@ type Server struct {
 	stopped atomic.Bool
 
 	headerTimeout, eventDeadline time.Duration
+	connections                  atomic.Int64
+	maxConnections               int64
 }
 
 // New returns a server that serves nothing yet.
@@ -81,7 +83,7 @@ func New(c Config) (*Server, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{Config: c, csrf: http.NewCrossOriginProtection(), tick: time.Second, done: make(chan struct{}),
-		headerTimeout: headerTimeout, eventDeadline: eventDeadline}
+		headerTimeout: headerTimeout, eventDeadline: eventDeadline, maxConnections: maxConnections}
 	if err := s.SetAccess(c.Access); err != nil {
 		return nil, err
 	}
@@ -96,14 +98,14 @@ func (s *Server) routes() http.Handler {
 	s.mountAPI(mux)
 	health := s.Health
 	if health == nil {
-		health = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+		health = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	}
 	mux.Handle("GET /healthz", limited(health))
 	if s.Metrics != nil {
 		mux.Handle("GET /metrics", limited(s.needMetrics(s.Metrics)))
 	}
 	if s.Stream != nil {
-		mux.Handle("/stream/", s.Stream) // its URLs are secrets; it bounds the time of its writes by itself
+		mux.Handle("/stream/", patient(s.Stream)) // its URLs are secrets
 	}
 	if s.QBittorrent != nil {
 		mux.Handle("/api/v2/", limited(s.unless(func(a *access) bool { return a.NoQBittorrent }, compressed(s.QBittorrent))))
@@ -135,7 +137,10 @@ const (
 	bodyTimeout   = 5 * time.Minute  // of a request with a body
 	writeTimeout  = 2 * time.Minute  // of an answer that is not a stream
 	idleTimeout   = 90 * time.Second // between requests
+	stallTimeout  = 15 * time.Minute // of a stream that its client does not read, as when a player pauses; it asks again then
 	maxHeader     = 64 << 10         // bytes
+
+	maxConnections = 4096 // at a time; more are closed at once
 )
 
 // Serve serves what comes by a listener until Stop. It returns nil then.
@@ -150,6 +155,7 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 		ReadHeaderTimeout: s.headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
+		ConnState:         s.count,
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() {
@@ -167,6 +173,18 @@ func (s *Server) serve(l net.Listener, h http.Handler) error {
 	return err
 }
 
+// count closes connections that are too many, before anything is read from them.
+func (s *Server) count(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.connections.Add(1) > s.maxConnections {
+			c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		s.connections.Add(-1)
+	}
+}
+
 // Stop ends every stream and listener. What is being answered has three seconds.
 func (s *Server) Stop() {
 	if !s.stopped.Swap(true) {
@@ -182,9 +200,29 @@ func limited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
 		now := time.Now()
-		c.SetReadDeadline(now.Add(bodyTimeout))
-		c.SetWriteDeadline(now.Add(bodyTimeout + writeTimeout))
+		_ = c.SetReadDeadline(now.Add(bodyTimeout))
+		_ = c.SetWriteDeadline(now.Add(bodyTimeout + writeTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 		h.ServeHTTP(w, r)
 	})
+}
+
+// patient bounds how long a client of a stream may take for each part of it.
+func patient(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(&patientWriter{w, http.NewResponseController(w)}, r)
+	})
+}
+
+type patientWriter struct {
+	http.ResponseWriter
+	conn *http.ResponseController
+}
+
+// Unwrap is for http.ResponseController.
+func (p *patientWriter) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	_ = p.conn.SetWriteDeadline(time.Now().Add(stallTimeout))
+	return p.ResponseWriter.Write(b)
 }

@@ -19,7 +19,7 @@ func value[T any](c *call, key string) (v T) {
 		}
 	}
 	if raw, ok := c.settings[key]; ok {
-		json.Unmarshal(raw, &v) // of another kind it stays zero
+		_ = json.Unmarshal(raw, &v) // of another kind it stays zero
 	}
 	return v
 }

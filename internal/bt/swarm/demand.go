@@ -10,6 +10,8 @@ import (
 const (
 	// rescue is how long before a deadline a second peer is asked for a block that will come too late; longer where that one is slow, too.
 	rescue = 4 * time.Second
+	// proven is how many bytes a peer has to send before it is trusted with what is urgent: the first come out of buffers on the way.
+	proven = 4 * blockSize
 	// hopeless is what a peer is expected to take that nothing is known of.
 	hopeless = time.Hour
 )
@@ -67,16 +69,20 @@ func (s *Swarm) preempt(now time.Duration) {
 }
 
 // promise estimates how long from now the first n requests under way will take. Unlike eta it does not believe a peer that has been
-// silent for longer than its rate explains: of that, nothing is known.
+// silent for longer than its rate explains: at first it is expected to be silent for as long again, then nothing is known of it.
 func (q *pipeline) promise(now time.Duration, n int) time.Duration {
-	if q.rate <= 0 || q.snubbed {
+	if q.rate <= 0 || q.snubbed || q.delivered < proven {
 		return hopeless
 	}
 	each := time.Duration(blockSize / q.rate * float64(time.Second))
-	if silent := now - max(q.lastData, q.started); q.under > 0 && silent > q.rtt+2*each+300*time.Millisecond {
-		return hopeless
+	silent := now - max(q.lastData, q.started)
+	switch {
+	case q.under == 0 || silent <= q.rtt+each:
+		return q.eta(now, n)
+	case silent <= q.rtt+2*each+300*time.Millisecond:
+		return max(q.eta(now, n), silent)
 	}
-	return q.eta(now, n)
+	return hopeless
 }
 
 // fitness tells the picker how quick a peer is, while somebody reads.

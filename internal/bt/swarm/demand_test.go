@@ -12,7 +12,7 @@ import (
 // pace makes a peer one that is known to send so many blocks a second.
 func (x *script) pace(id ident.Peer, blocks float64) {
 	q := &x.s.peer(id).pipe
-	q.rate, q.rtt, q.target = blocks*block.Size, 50*time.Millisecond, 8
+	q.rate, q.rtt, q.target, q.delivered = blocks*block.Size, 50*time.Millisecond, 8, proven
 }
 
 // demand has somebody read pieces, one a second from now.

@@ -112,9 +112,3 @@ export function country(code: string): string {
     return code;
   }
 }
-
-/** The flag of an ISO 3166-1 code, as a pair of regional letters. */
-export function flag(code: string): string {
-  if (!/^[a-z]{2}$/i.test(code)) return '';
-  return String.fromCodePoint(...[...code.toUpperCase()].map((c) => 0x1f1e6 + c.charCodeAt(0) - 65));
-}

@@ -3,6 +3,7 @@ import { untrack } from 'svelte';
 import { address, get, type Params } from './api';
 import { learn, merge, nothing, type Told } from './delta';
 import { prefs } from './prefs.svelte';
+import { session } from './session.svelte';
 import type { Counts, Delta, DetailEvent, Job, Level, LogLine, Page, Torrent, Totals } from './types';
 import { covers, subscription, type Span } from './virtual';
 
@@ -41,6 +42,7 @@ class Live {
   #open = '';
   #timer = 0;
   #tries = 0;
+  #sampler = 0;
   #running = false;
   #fetching: AbortController | null = null;
   #lastFetch = 0;
@@ -71,12 +73,14 @@ class Live {
     if (this.#running) return;
     this.#running = true;
     document.addEventListener('visibilitychange', this.#visibility);
+    this.#sampler = window.setInterval(() => this.#sample(), 1000); // totals come only when they change
     this.#soon(0);
   }
   stop(): void {
     this.#running = false;
     document.removeEventListener('visibilitychange', this.#visibility);
     clearTimeout(this.#timer);
+    clearInterval(this.#sampler);
     this.#close();
   }
 
@@ -188,7 +192,7 @@ class Live {
         this.#soon(0);
       }
     });
-    on<Totals>('stats', (x) => this.#stats(x));
+    on<Totals>('stats', (x) => (this.totals = x));
     on<DetailEvent>('detail', (e) => {
       if (e.id === this.#watched) this.detail = learn(this.detail, e);
     });
@@ -205,7 +209,7 @@ class Live {
       const wait = Math.min(30, 2 ** Math.min(5, this.#tries - 1)) * (0.75 + Math.random() / 2);
       if (this.#tries > 1) this.connected = false;
       this.retry = Math.round(wait);
-      if (this.#tries === 2) void get('me').catch(() => {}); // an ended session shows the login
+      if (this.#tries === 2) void session.refresh(); // when it has ended, the login is shown
       this.#soon(wait * 1000);
     };
   }
@@ -225,8 +229,9 @@ class Live {
     this.loaded = true;
     this.version++;
   }
-  #stats(x: Totals): void {
-    this.totals = x;
+  #sample(): void {
+    const x = this.totals;
+    if (!x || document.hidden) return;
     const keep = (a: number[], v: number) => [...a, v].slice(-60);
     this.recent = { down: keep(this.recent.down, x.down_rate), up: keep(this.recent.up, x.up_rate) };
   }

@@ -17,7 +17,7 @@ export interface Prefs {
 const initial: Prefs = {
   theme: 'auto', language: '', sort: 'added', desc: true,
   columns: ['name', 'size', 'progress', 'down_rate', 'up_rate', 'eta', 'peers', 'ratio', 'category', 'added'],
-  widths: {}, dense: false, panel: 460, volume: 1, speed: 1, closed: [],
+  widths: {}, dense: false, panel: 480, volume: 1, speed: 1, closed: [],
 };
 
 function load(): Prefs {

@@ -19,8 +19,9 @@ class Session {
       this.setupNeeded = me.setup_needed;
       this.offline = false;
     } catch (e) {
-      this.me = null;
+      // A node that does not answer has not ended the session.
       this.offline = (e as { status?: number }).status !== 401;
+      if (!this.offline || !this.known) this.me = null;
     }
     this.known = true;
   }

@@ -1,4 +1,8 @@
 // Twenty thousand torrents of a made up node (internal/api/server): how the list scrolls, and what the stream of events costs.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect, start, test } from '../ui/world';
 
 const root = new URL('../../../', import.meta.url).pathname;
@@ -6,7 +10,9 @@ const frameBudget = 1000 / 60;
 
 test('20,000 rows scroll smoothly, and the stream stays below 100 KB/s', async ({ page, broken: _ }) => {
   test.setTimeout(300_000);
-  const go = await start('go', ['test', '-count=1', '-run', '^TestServeFake$', '-timeout', '10m', './internal/api/server', '-fake-listen', '127.0.0.1:0', '-fake-torrents', '20000', '-fake-web', root + 'internal/webui/dist'], { cwd: root, pattern: /serving \d+ torrents at (http:\S+)/ });
+  const binary = join(mkdtempSync(join(tmpdir(), 'shoal-')), 'server.test'); // go test itself shows output at the end only
+  execFileSync('go', ['test', '-c', '-o', binary, './internal/api/server'], { cwd: root, stdio: 'inherit' });
+  const go = await start(binary, ['-test.run', '^TestServeFake$', '-test.timeout', '10m', '-fake-listen', '127.0.0.1:0', '-fake-torrents', '20000', '-fake-web', root + 'internal/webui/dist'], { pattern: /serving \d+ torrents at (http:\S+)/ });
   try {
     await page.goto(go.url);
     await page.getByLabel('Name').fill('admin');
@@ -38,6 +44,7 @@ test('20,000 rows scroll smoothly, and the stream stays below 100 KB/s', async (
             const start = performance.now();
             n.scrollTop += step;
             n.dispatchEvent(new Event('scroll'));
+            await Promise.resolve().then(() => Promise.resolve()); // Svelte writes to the page in a microtask
             void n.clientHeight; // styles and layout are part of the frame's work
             busy.push(performance.now() - start);
             await new Promise(requestAnimationFrame);
@@ -65,5 +72,6 @@ test('20,000 rows scroll smoothly, and the stream stays below 100 KB/s', async (
     expect(fast.busyMedian).toBeLessThan(frameBudget);
   } finally {
     go.stop();
+    rmSync(dirname(binary), { recursive: true });
   }
 });

@@ -24,6 +24,12 @@ test('who may only look sees no controls, a user no admin pages', async ({ page,
   }
 });
 
+test('a session that has ended asks for the password again', async ({ ready: page }) => {
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: /^Seeding/ }).first().click();
+  await expect(page.getByRole('heading', { name: 'Welcome back' })).toBeVisible({ timeout: 15_000 });
+});
+
 test('below a path of a reverse proxy, and back after the node was away', async ({ page, broken: _ }) => {
   const m = await start('node', [new URL('./mock.mjs', import.meta.url).pathname, '--port', '0', '--torrents', '20']);
   const target = new URL(m.url);

@@ -40,7 +40,7 @@ for (const theme of ['light', 'dark'] as const)
 
     test('details are accessible', async ({ ready }) => {
       const id = await ready.evaluate(async () => ((await (await fetch('api/v1/torrents?state=downloading')).json()) as { torrents: { id: string; peers: number }[] }).torrents.find((x) => x.peers > 3)!.id);
-      for (const tab of ['overview', 'files', 'peers', 'trackers', 'options']) {
+      for (const tab of ['overview', 'files', 'peers', 'trackers', 'options', 'log']) {
         await ready.goto(new URL(`#/t/${id}/${tab}`, ready.url()).href);
         await expect(ready.getByRole('tab', { selected: true })).toHaveId('tab-' + tab);
         await expect(ready.getByRole('tabpanel')).not.toBeEmpty();

@@ -1,0 +1,1 @@
+export{a as default}from"./dialogs-D4c7-aDP.js";

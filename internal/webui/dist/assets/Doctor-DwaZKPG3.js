@@ -1,0 +1,1 @@
+export{a as default}from"./admin-BU9F06Nw.js";

@@ -1,0 +1,1 @@
+export{s as default}from"./admin-BU9F06Nw.js";

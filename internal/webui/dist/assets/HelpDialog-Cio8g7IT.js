@@ -1,0 +1,1 @@
+export{i as default}from"./dialogs-D4c7-aDP.js";

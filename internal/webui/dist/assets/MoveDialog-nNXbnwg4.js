@@ -1,0 +1,1 @@
+export{r as default}from"./dialogs-D4c7-aDP.js";

@@ -1,0 +1,1 @@
+export{n as default}from"./dialogs-D4c7-aDP.js";

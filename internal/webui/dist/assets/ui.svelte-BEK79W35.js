@@ -1,1 +1,0 @@
-import{ot as e,xt as t,yt as n}from"./i18n.svelte-Cz-O6WDn.js";var r=new class{#e=t(null);get dialog(){return e(this.#e)}set dialog(e){n(this.#e,e)}#t=t(null);get menu(){return e(this.#t)}set menu(e){n(this.#t,e)}};export{r as t};
