@@ -193,7 +193,13 @@ const server = createServer(async (req, res) => {
     };
     if (listing) event('list', page);
     event('stats', totals()); about();
-    if (globalThis.job) event('job', globalThis.job);
+    let told = '';
+    const job = () => {
+      const is = JSON.stringify(globalThis.job ?? null);
+      if (globalThis.job && is !== told) event('job', globalThis.job);
+      told = is;
+    };
+    job();
     const timer = setInterval(() => {
       const before = new Set(page.torrents.map((t) => t.id));
       page = select(u);
@@ -204,7 +210,8 @@ const server = createServer(async (req, res) => {
       if (listing) event('delta', d);
       event('stats', totals()); about();
       const j = globalThis.job;
-      if (j && j.state === 'running') { j.done = Math.min(j.total, j.done + 4e8); if (j.done >= j.total) Object.assign(j, { state: 'done', torrent: all[0].id, magnet: `magnet:?xt=urn:btih:${all[0].infohash_v1}&dn=talk.mp4` }); event('job', { ...j }); }
+      if (j && j.state === 'running') { j.done = Math.min(j.total, j.done + 4e8); if (j.done >= j.total) Object.assign(j, { state: 'done', torrent: all[0].id, magnet: `magnet:?xt=urn:btih:${all[0].infohash_v1}&dn=talk.mp4` }); }
+      job(); // another page's stream may have brought it on
       if (u.searchParams.get('log')) { const l = { id: logs.at(-1).id + 1, time: Date.now(), level: 'info', text: 'a second has passed', attrs: {} }; logs.push(l); event('log', { lines: [l] }); }
     }, 1000);
     return void res.on('close', () => clearInterval(timer));

@@ -88,8 +88,11 @@ export const test = base.extend<{ node: Node; broken: string[]; ready: Page }, {
 
 export const isPhone = (page: Page) => (page.viewportSize()?.width ?? 1000) < 700;
 
-export async function accessible(page: Page, name: string): Promise<void> {
+/** Nothing that axe finds, on the page or within one part of it. */
+export async function accessible(page: Page, name: string, within?: string): Promise<void> {
   await page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished.catch(() => {}))).then(() => {}));
-  const r = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
+  const axe = new AxeBuilder({ page });
+  if (within) axe.include(within);
+  const r = await axe.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
   expect(r.violations.map((v) => `${name}: ${v.id}: ${v.help} ${v.nodes.slice(0, 3).map((n) => `${n.target.join(' ')} ${n.failureSummary?.split('\n').slice(1, 3).join(' ')}`).join(' | ')}`)).toEqual([]);
 }
