@@ -11,7 +11,7 @@ VERSION  ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | 
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2
 
-WEB_PACKAGES := chromium fonts-noto-core
+WEB_PACKAGES := chromium fonts-noto-core ffmpeg
 
 .PHONY: help build test deps bench-deps web-deps check cross lint unit interop web web-check web-test web-all leak-matrix demo-no-centre fuzz bench release release-check clean
 

@@ -150,12 +150,6 @@ func (l *Library) place(r *record, dir string) error {
 	if set.Incomplete != "" {
 		r.Dir, r.Target = set.Incomplete, r.Dir
 	}
-	if set.MoveTo != "" && dir == "" && c.Dir == "" {
-		r.Target = set.MoveTo
-		if r.Category != "" {
-			r.Target = filepath.Join(set.MoveTo, metainfo.SafeName(r.Category))
-		}
-	}
 	if r.Target == r.Dir {
 		r.Target = ""
 	}

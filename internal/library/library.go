@@ -28,7 +28,6 @@ import (
 type Settings struct {
 	Dir        string // the download folder
 	Incomplete string // where files are until they are complete; empty: where they will stay
-	MoveTo     string // where complete files are moved unless their category says otherwise; empty: nowhere
 
 	ActiveDownloads int // most at work at once; 0: no limit. Torrents that stand still do not count
 	ActiveSeeds     int

@@ -1,5 +1,5 @@
 // The whole path of somebody who has never seen it: from the link of the log to the users' page. Against a real node: SHOAL_URL, SHOAL_FIRST_RUN,
-// SHOAL_LINK (something with a WebM film in it), SHOAL_SHARE (a file on the node's machine).
+// SHOAL_LINK (something with a WebM film in it, and with SHOAL_MP4 an MP4 one), SHOAL_SHARE (a file on the node's machine).
 import { expect, isPhone, test } from './world';
 
 const link = process.env.SHOAL_LINK ?? `magnet:?xt=urn:btih:${'0123456789'.repeat(4)}&dn=Sintel`;
@@ -69,6 +69,11 @@ test('a newcomer sets up, adds, watches, plays, shares and looks around', async 
     expect(await video.evaluate((v: HTMLVideoElement) => v.playbackRate)).toBe(1.5);
     await expect(page.getByRole('slider', { name: 'Position' })).toHaveAttribute('aria-valuetext', /of 0:\d\d|of \d+:\d\d/);
     expect(await page.locator('[data-bar] .there').count()).toBeGreaterThan(0);
+    await page.keyboard.press('Escape');
+    await expect(page.getByRole('treeitem').first()).toBeVisible();
+    if (!process.env.SHOAL_MP4) return;
+    await page.locator('section.detail').getByRole('link', { name: /^Play .*\.mp4/ }).first().click();
+    await expect.poll(at, { timeout: 60_000 }).toBeGreaterThan(1);
     await page.keyboard.press('Escape');
     await expect(page.getByRole('treeitem').first()).toBeVisible();
   });

@@ -1,1 +1,0 @@
-export{o as default}from"./dialogs-D4c7-aDP.js";

@@ -1,0 +1,1 @@
+export{o as default}from"./dialogs-C6VipiAb.js";

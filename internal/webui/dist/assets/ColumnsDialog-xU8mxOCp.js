@@ -1,1 +1,0 @@
-export{a as default}from"./dialogs-D4c7-aDP.js";

@@ -1,1 +1,0 @@
-export{t as default}from"./dialogs-D4c7-aDP.js";

@@ -1,1 +1,0 @@
-export{n as default}from"./admin-BU9F06Nw.js";

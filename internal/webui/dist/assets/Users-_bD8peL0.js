@@ -1,1 +1,0 @@
-export{t as default}from"./admin-BU9F06Nw.js";
