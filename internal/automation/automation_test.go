@@ -258,7 +258,7 @@ func TestHook(t *testing.T) {
 	var s shelf
 	a := open(t, &s, nil)
 	out := filepath.Join(t.TempDir(), "out")
-	doc, err := json.Marshal(Hook{Event: Completed, Command: []string{"sh", "-c", `echo "$SHOAL_EVENT $SHOAL_TORRENT_NAME $1" > "` + out + `.new"; mv "` + out + `.new" "` + out + `"`, "-", "$(an argument)"}})
+	doc, err := json.Marshal(Hook{Event: Completed, Command: []string{"sh", "-c", `echo "$SHOAL_TORRENT_EVENT $SHOAL_TORRENT_NAME $1" > "` + out + `.new"; mv "` + out + `.new" "` + out + `"`, "-", "$(an argument)"}})
 	if err != nil {
 		t.Fatal(err)
 	}

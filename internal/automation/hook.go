@@ -15,7 +15,7 @@ import (
 )
 
 // Hook is a program that is run when something happens to a torrent. There is no shell: the first word of Command is the program, the others its
-// arguments as they are. What it is about is in the program's environment: SHOAL_EVENT, SHOAL_TORRENT_ID, _NAME, _PATH, _DIR, _CATEGORY, _TAGS
+// arguments as they are. What it is about is in the program's environment: SHOAL_TORRENT_EVENT, SHOAL_TORRENT_ID, _NAME, _PATH, _DIR, _CATEGORY, _TAGS
 // (separated by commas), _SIZE, _INFOHASH_V1, _INFOHASH_V2.
 type Hook struct {
 	ID       string   `json:"id"`
@@ -114,7 +114,7 @@ func (a *Automation) run(r run) {
 		c.Dir = filepath.Dir(os.TempDir())
 	}
 	c.WaitDelay = time.Second
-	c.Env = append(os.Environ(), "SHOAL_EVENT="+r.hook.Event, "SHOAL_TORRENT_ID="+t.ID, "SHOAL_TORRENT_NAME="+text(t.Name), "SHOAL_TORRENT_PATH="+text(t.Path),
+	c.Env = append(os.Environ(), "SHOAL_TORRENT_EVENT="+r.hook.Event, "SHOAL_TORRENT_ID="+t.ID, "SHOAL_TORRENT_NAME="+text(t.Name), "SHOAL_TORRENT_PATH="+text(t.Path),
 		"SHOAL_TORRENT_DIR="+text(t.Dir), "SHOAL_TORRENT_CATEGORY="+text(t.Category), "SHOAL_TORRENT_TAGS="+text(strings.Join(t.Tags, ",")),
 		"SHOAL_TORRENT_SIZE="+strconv.FormatInt(t.Size, 10), "SHOAL_TORRENT_INFOHASH_V1="+t.HashV1, "SHOAL_TORRENT_INFOHASH_V2="+t.HashV2)
 	var out tail

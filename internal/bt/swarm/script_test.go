@@ -752,6 +752,19 @@ func TestBeforeBegin(t *testing.T) {
 	}
 }
 
+// TestTwoHidingSeeds: a seed that hides what it has, as we do, is not taken for a leecher for whose sake another is shown little.
+func TestTwoHidingSeeds(t *testing.T) {
+	x := play(t, Config{}, 64, 1, upTo(64)...)
+	x.join(1) // it never says what it has, nor that it wants anything
+	x.join(2)
+	x.say(2, Interested)
+	x.wait(3 * time.Second)
+	if x.s.Hiding() {
+		t.Error("hiding from the one leecher")
+	}
+	x.want(64, SendHave, 2)
+}
+
 func TestSuperSeed(t *testing.T) {
 	x := play(t, Config{}, 64, 1, upTo(64)...)
 	told := map[ident.Peer]map[int32]bool{1: {}, 2: {}, 3: {}}
@@ -768,6 +781,7 @@ func TestSuperSeed(t *testing.T) {
 	x.join(9) // the first, which may stay alone
 	x.want(1, SendHaveNone, 9)
 	x.want(superFirst, SendHave, 9)
+	x.say(9, Interested)
 	x.join(1)
 	x.join(2)
 	x.want(1, SendHaveNone, 1)

@@ -135,7 +135,7 @@ func (s *Swarm) superTick(now time.Duration) {
 	if s.super == nil {
 		return
 	}
-	if s.live > 1 {
+	if s.leechers() > 1 {
 		s.super.since = now
 	}
 	if !s.superAllOut() {
@@ -169,6 +169,18 @@ func (s *Swarm) superTick(now time.Duration) {
 			s.superHelp(now, p)
 		}
 	}
+}
+
+// leechers counts the peers that have something of us or want something. One that has nothing and wants nothing may be another seed that hides what
+// it has: two of them would each take the other for a leecher for ever.
+func (s *Swarm) leechers() int {
+	n := 0
+	for _, p := range s.peers {
+		if !p.seed && (p.pieces > 0 || p.theyInterest) {
+			n++
+		}
+	}
+	return n
 }
 
 // superAllOut reports whether the leechers have every piece among them.
