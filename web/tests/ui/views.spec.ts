@@ -75,10 +75,12 @@ for (const theme of ['light', 'dark'] as const)
       await ready.keyboard.press('Escape');
       if (!phone) {
         await ready.keyboard.press('?');
+        await expect(ready.getByRole('dialog')).toBeVisible();
         await accessible(ready, 'help');
         await ready.keyboard.press('Escape');
         await ready.getByRole('button', { name: 'View' }).click();
         await ready.getByRole('menuitem', { name: 'Columns' }).click();
+        await expect(ready.getByRole('dialog')).toBeVisible();
         await accessible(ready, 'columns');
       }
     });
