@@ -4,41 +4,57 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // front is a listener that outlives those who serve it, as the node starts anew inside: it hands connections to whoever serves now, and lets them
-// wait in between.
+// wait in between. It has a goroutine, which Close ends.
 type front struct {
 	net.Listener
 	conns chan net.Conn
-	done  chan struct{}
-	err   error
+	end   chan struct{} // closed by Close
+	done  chan struct{} // closed when nothing is accepted any more
 }
 
+// acceptPause is how long nothing is accepted after an error that passes, such as too many open files.
+const acceptPause = 100 * time.Millisecond
+
 func newFront(l net.Listener) *front {
-	f := &front{Listener: l, conns: make(chan net.Conn), done: make(chan struct{})}
+	f := &front{Listener: l, conns: make(chan net.Conn), end: make(chan struct{}), done: make(chan struct{})}
 	go f.accept()
 	return f
 }
 
 func (f *front) accept() {
+	defer close(f.done)
 	for {
 		c, err := f.Listener.Accept()
-		if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
-			continue
-		}
-		if err != nil {
-			f.err = err
-			close(f.done)
+		switch {
+		case err == nil:
+			select {
+			case f.conns <- c:
+			case <-f.end:
+				c.Close()
+				return
+			}
+		case errors.Is(err, net.ErrClosed):
 			return
-		}
-		select {
-		case f.conns <- c:
-		case <-f.done:
-			c.Close()
-			return
+		default:
+			select {
+			case <-time.After(acceptPause):
+			case <-f.end:
+				return
+			}
 		}
 	}
+}
+
+// Close ends the front, and with it every listener of serving. It is called once.
+func (f *front) Close() error {
+	close(f.end)
+	err := f.Listener.Close()
+	<-f.done
+	return err
 }
 
 // serving returns a listener for who serves now. Its Close leaves the front open.
@@ -55,10 +71,9 @@ func (s *serving) Accept() (net.Conn, error) {
 	case c := <-s.conns:
 		return c, nil
 	case <-s.closed:
-		return nil, net.ErrClosed
 	case <-s.done:
-		return nil, s.err
 	}
+	return nil, net.ErrClosed
 }
 
 func (s *serving) Close() error {
