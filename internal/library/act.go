@@ -58,7 +58,6 @@ func (l *Library) Do(ctx context.Context, a Action, ids []string) error {
 		err = errors.Join(err, l.remove(ctx, chosen, a == RemoveData))
 	}
 	l.nudge()
-	l.tell()
 	return err
 }
 
@@ -190,9 +189,7 @@ func (l *Library) found(e *entry, t *torrent.Torrent) error {
 // offline has a torrent that is not at work opened by the engine without peers, and calls f once it is known what is on disk. The torrent is
 // claimed.
 func (l *Library) offline(e *entry, f func(*torrent.Torrent) error) error {
-	l.mu.Lock()
-	spec := l.spec(e)
-	l.mu.Unlock()
+	spec, _ := l.spec(e)
 	if spec.Torrent == nil {
 		return ErrNoInfo
 	}

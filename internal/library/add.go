@@ -158,7 +158,9 @@ func (l *Library) place(r *record, dir string) error {
 
 // insert takes a new entry in, unless the torrent is here already.
 func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
+	look := false // at what is on disk
 	if at.Torrent != nil {
+		look = !e.trust && onDisk(filepath.Join(e.rec.Dir, filepath.FromSlash(contentPath(at.Torrent.Info))))
 		l.mu.Lock()
 		here := l.here(e)
 		l.mu.Unlock()
@@ -181,12 +183,10 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 		l.mu.Unlock()
 		return Added{}, Bad("there are %d torrents, and no room for more", maxTorrents)
 	}
-	e.rec.Paused = e.rec.Paused || l.set.Paused && !e.rec.Forced
 	if at.Torrent != nil {
 		e.learn(at.Torrent.Info, l)
 	}
 	l.enter(e)
-	look := at.Torrent != nil && !e.trust && l.onDisk(e)
 	if look {
 		e.busy = "checking" // before it is anybody's turn in the queue
 	}
@@ -217,13 +217,12 @@ func (l *Library) insert(e *entry, at *link.Link, top bool) (Added, error) {
 		l.wg.Go(func() { l.examine(e) })
 	}
 	l.nudge()
-	l.tell()
 	return added, nil
 }
 
-// onDisk reports whether there is something where the torrent's content goes.
-func (l *Library) onDisk(e *entry) bool {
-	_, err := os.Lstat(filepath.Join(e.rec.Dir, filepath.FromSlash(e.rec.Content)))
+// onDisk reports whether there is something at a path.
+func onDisk(path string) bool {
+	_, err := os.Lstat(path)
 	return err == nil
 }
 

@@ -47,7 +47,6 @@ func (l *Library) Set(id string, c Change) error {
 		l.wg.Go(func() { l.relocate(e, filepath.Clean(*c.Dir)) })
 	}
 	l.nudge()
-	l.tell()
 	return err
 }
 
@@ -215,7 +214,6 @@ func (l *Library) SetFiles(id string, files []int, p Priority) error {
 	recs := encode(e)
 	l.mu.Unlock()
 	l.nudge()
-	l.tell()
 	return l.save(recs)
 }
 
@@ -290,7 +288,7 @@ func (l *Library) RenameFile(id string, file int, path string) error {
 		e.rec.Paths = map[int]string{}
 	}
 	e.rec.Paths[file] = path
-	if e.rec.Single || e.rec.Files == 1 {
+	if e.rec.Files == 1 {
 		e.rec.Content = path
 	}
 	recs := encode(e)

@@ -1,7 +1,6 @@
 package library
 
 import (
-	"path/filepath"
 	"time"
 
 	"shoal/internal/bt/magnet"
@@ -245,22 +244,4 @@ func (l *Library) Trackers(id string) ([]Tracker, error) {
 		out = append(out, row)
 	}
 	return out, nil
-}
-
-// FilePath returns where a file of a torrent lies on disk.
-func (l *Library) FilePath(id string, file int) (string, error) {
-	files, err := l.Files(id)
-	if err != nil {
-		return "", err
-	}
-	if file < 0 || file >= len(files) {
-		return "", Bad("there is no file %d: they go from 0 to %d", file, len(files)-1)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, err := l.find(id)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(e.rec.Dir, filepath.FromSlash(files[file].Path)), nil
 }

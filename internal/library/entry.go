@@ -38,6 +38,7 @@ type entry struct {
 	began   time.Time // when it was put to work
 	slowAt  time.Time // since when hardly any payload moves; zero: it does
 
+	reason   string // why it is slow, as the keeper saw it last
 	row      Torrent
 	revision uint64 // of the list, when row was changed last
 }
@@ -165,9 +166,14 @@ func (e *entry) engineRow(row *Torrent, st *torrent.Status) {
 	if st.ETA >= 0 {
 		row.ETA = int64(st.ETA.Seconds())
 	}
-	row.Reason = e.failure
-	if row.Reason == "" && row.State != Paused && row.State != Checking && (st.Problem != nil || st.Phase != torrent.Seeding) {
-		row.Reason = st.Reason(e.t.Trackers())
+	switch {
+	case e.failure != "":
+		row.Reason = e.failure
+	case row.State == Paused || row.State == Checking:
+	case st.Problem != nil:
+		row.Reason = st.Reason(nil)
+	case st.Phase != torrent.Seeding:
+		row.Reason = e.reason
 	}
 	if st.Swarm.Pieces > 0 && row.State == Downloading {
 		row.Availability = float64(st.Swarm.Seeds)

@@ -33,7 +33,6 @@ func (l *Library) PutCategory(c Category) error {
 	l.categories[c.Name] = c
 	l.revision++
 	l.mu.Unlock()
-	l.tell()
 	return l.saveGroups()
 }
 
@@ -53,7 +52,6 @@ func (l *Library) DeleteCategory(name string) error {
 		return is
 	})
 	l.mu.Unlock()
-	l.tell()
 	return errors.Join(l.saveGroups(), l.save(recs))
 }
 
@@ -77,7 +75,6 @@ func (l *Library) PutTag(name string) error {
 	l.tags[name] = true
 	l.revision++
 	l.mu.Unlock()
-	l.tell()
 	return l.saveGroups()
 }
 
@@ -97,7 +94,6 @@ func (l *Library) DeleteTag(name string) error {
 		return at >= 0
 	})
 	l.mu.Unlock()
-	l.tell()
 	return errors.Join(l.saveGroups(), l.save(recs))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -70,22 +71,31 @@ func (l *Library) keep() {
 func (l *Library) watched() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.watchers) > 0 || time.Since(l.asked) < watchedFor
+	return time.Since(l.asked) < watchedFor
 }
 
-// look takes in what is new in the engine, and tells who watches.
+// seen is what the keeper has seen of a torrent at work.
+type seen struct {
+	e      *entry
+	t      *torrent.Torrent
+	look   *torrent.Status
+	reason string
+}
+
+// look takes in what is new in the engine.
 func (l *Library) look(now time.Time) {
+	list := l.changed()
+	for i := range list { // without mu: the finders that are asked have locks of their own
+		list[i].reason = reasonOf(list[i].t)
+	}
 	l.mu.Lock()
 	var learned, settled, completed []*entry
-	for _, e := range l.entries {
-		if e.t == nil {
+	for _, s := range list {
+		e, look := s.e, s.look
+		if e.t != s.t {
 			continue
 		}
-		look := e.t.Look()
-		if look == e.look {
-			continue
-		}
-		e.look = look
+		e.look, e.reason = look, s.reason
 		if look.Swarm.Incoming > 0 {
 			l.reached = true
 		}
@@ -105,7 +115,6 @@ func (l *Library) look(now time.Time) {
 		e.build(l)
 	}
 	recs := encode(append(append([]*entry{}, learned...), completed...)...)
-	news := l.revision != l.told
 	l.mu.Unlock()
 	if err := l.save(recs); err != nil {
 		l.log.Error("what became of torrents was not saved", "error", err)
@@ -116,9 +125,30 @@ func (l *Library) look(now time.Time) {
 	for _, e := range completed {
 		l.completed(e)
 	}
-	if news {
-		l.tell()
+}
+
+// changed returns the torrents at work of which there is a new look.
+func (l *Library) changed() (list []seen) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.t == nil {
+			continue
+		}
+		if look := e.t.Look(); look != e.look {
+			list = append(list, seen{e: e, t: e.t, look: look})
+		}
 	}
+	return list
+}
+
+// reasonOf says why a torrent is slow or stands still. It is called without mu.
+func reasonOf(t *torrent.Torrent) string {
+	st := t.Status()
+	if st.Problem == nil && st.Phase == torrent.Seeding {
+		return ""
+	}
+	return st.Reason(t.Trackers())
 }
 
 func isSettled(t *torrent.Torrent) bool {
@@ -264,9 +294,6 @@ func (l *Library) schedule() {
 		l.wg.Go(func() { l.stop(e, "") })
 	}
 	l.startAll(start)
-	if len(start)+len(stop) > 0 {
-		l.tell()
-	}
 }
 
 // startAll starts torrents, on every core.
@@ -289,22 +316,20 @@ func (l *Library) startAll(list []*entry) {
 
 // start puts a torrent to work. Its busy is "starting" before and "" after.
 func (l *Library) start(e *entry) {
-	l.mu.Lock()
-	spec := l.spec(e)
-	l.mu.Unlock()
-	err := l.present(e, &spec)
+	spec, r := l.spec(e)
+	err := present(&r, &spec)
 	var t *torrent.Torrent
 	if err == nil {
 		t, err = l.cfg.Session.Add(spec)
 	}
-	if err == nil && e.rec.Complete && !spec.Recheck {
+	if err == nil && r.Complete && !spec.Recheck {
 		_ = t.Hold(errMissing)
 	}
 	l.mu.Lock()
 	e.busy = ""
 	if err != nil {
 		e.failure = err.Error()
-		l.log.Warn("a torrent could not be started", "torrent", e.rec.name(), "error", err)
+		l.log.Warn("a torrent could not be started", "torrent", r.name(), "error", err)
 	} else {
 		e.join(t)
 	}
@@ -314,7 +339,7 @@ func (l *Library) start(e *entry) {
 
 // join notes that a torrent is at work. It is called with mu held.
 func (e *entry) join(t *torrent.Torrent) {
-	e.restart = false
+	e.restart, e.reason = false, ""
 	e.t, e.look, e.settled, e.recheck, e.trust, e.failure = t, nil, false, false, false, ""
 	e.base, e.began, e.slowAt = totals{e.rec.Downloaded, e.rec.Uploaded}, time.Now(), time.Time{}
 }
@@ -353,43 +378,46 @@ func (l *Library) stop(e *entry, next string) {
 	l.nudge()
 }
 
-// spec says how the engine is to treat a torrent. It is called with mu held.
-func (l *Library) spec(e *entry) session.Spec {
-	r := &e.rec
+// spec says how the engine is to treat a torrent, and returns the record as it is now. It is called without mu, for it reads the metadata.
+func (l *Library) spec(e *entry) (session.Spec, record) {
+	l.mu.Lock()
+	r, set, recheck, trust := e.rec, l.set, e.recheck, e.trust
+	r.Paths = maps.Clone(r.Paths)
+	l.mu.Unlock()
 	spec := session.Spec{
-		InfoHash: r.hash(), Root: r.Dir, Paths: r.Paths, ReadOnly: r.ReadOnly, Preallocate: l.set.Preallocate, Sequential: r.Sequential,
-		Down: r.DownLimit, Up: r.UpLimit, MaxPeers: l.set.MaxPeers, Adjustable: true, Recheck: e.recheck, Complete: e.trust && !e.recheck,
-	}
-	if len(r.Priorities) > 0 || r.Only != nil {
-		spec.Select = func(info *metainfo.Info) []bool {
+		InfoHash: r.hash(), Root: r.Dir, Paths: r.Paths, ReadOnly: r.ReadOnly, Preallocate: set.Preallocate, Sequential: r.Sequential,
+		Down: r.DownLimit, Up: r.UpLimit, MaxPeers: set.MaxPeers, Adjustable: true, Recheck: recheck, Complete: trust && !recheck,
+		Select: func(info *metainfo.Info) []bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			return e.wanted(info)
-		}
+		},
 	}
 	for _, p := range r.Peers {
 		if a, err := netip.ParseAddrPort(p); err == nil {
 			spec.Peers = append(spec.Peers, a)
 		}
 	}
-	trackers := r.Trackers
 	if t := l.cfg.Session.Recall(spec.InfoHash); t != nil {
-		t.Announce = trackers
+		t.Announce = r.Trackers
 		t.WebSeeds = union(t.WebSeeds, r.WebSeeds)
 		spec.Torrent = t
 	} else {
-		spec.Trackers, spec.WebSeeds = trackers, r.WebSeeds
+		spec.Trackers, spec.WebSeeds = r.Trackers, r.WebSeeds
 	}
-	if e.asks = spec.Torrent == nil; e.asks && r.Pieces > 0 {
+	asks := spec.Torrent == nil
+	if asks && r.Pieces > 0 {
 		l.log.Warn("the metadata of a torrent is missing or corrupt; peers are asked for it", "torrent", r.name(), "id", r.ID)
 	}
-	return spec
+	l.mu.Lock()
+	e.asks = asks
+	l.mu.Unlock()
+	return spec, r
 }
 
 // present fails if content that was there is not to be found, as when its disk is not attached: nothing is to be fetched to where the disk
 // would be.
-func (l *Library) present(e *entry, spec *session.Spec) error {
-	r := &e.rec
+func present(r *record, spec *session.Spec) error {
 	if spec.Recheck || r.Done == 0 {
 		return nil
 	}

@@ -40,7 +40,6 @@ type Settings struct {
 	Floor       int64 // downloads stand still while less is free on their filesystem, in bytes
 	Preallocate bool
 	MaxPeers    int  // of one torrent; 0: 200
-	Paused      bool // what is added begins paused
 	Suspended   bool // nothing is at work but what is forced
 }
 
@@ -84,12 +83,10 @@ type Library struct {
 	wasted     int64  // payload bytes of this run that came twice or unasked, to torrents that are at work no more
 	failed     int64  // the same of pieces that failed their hash
 	revision   uint64
-	told       uint64 // the revision that watchers were told of last
 	counts     Counts
 	countsAt   uint64 // the revision that counts are of
 	views      []*view
 	asked      time.Time // when somebody last wanted to know the revision
-	watchers   map[chan struct{}]bool
 	disks      []Disk
 	reached    bool // a peer has reached our port
 	closed     bool
@@ -105,7 +102,7 @@ type totals struct {
 func Open(cfg Config) (*Library, error) {
 	l := &Library{
 		cfg: cfg, log: cfg.Log, begun: time.Now(), set: cfg.Settings, wake: make(chan struct{}, 1), examining: make(chan struct{}, maxExamined),
-		names: map[string]*entry{}, categories: map[string]Category{}, tags: map[string]bool{}, watchers: map[chan struct{}]bool{},
+		names: map[string]*entry{}, categories: map[string]Category{}, tags: map[string]bool{},
 	}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	if err := l.load(); err != nil {

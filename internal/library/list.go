@@ -225,31 +225,3 @@ func (l *Library) Revision() uint64 {
 	l.asked = time.Now()
 	return l.revision
 }
-
-// Watch returns a channel that gets a value after each change of the list, about once a second at most, until stop is called. Only while
-// somebody watches are rates and the like kept up to date to the second.
-func (l *Library) Watch() (news <-chan struct{}, stop func()) {
-	c := make(chan struct{}, 1)
-	l.mu.Lock()
-	l.watchers[c] = true
-	l.mu.Unlock()
-	l.nudge()
-	return c, func() {
-		l.mu.Lock()
-		delete(l.watchers, c)
-		l.mu.Unlock()
-	}
-}
-
-// tell tells who watches that the list has changed.
-func (l *Library) tell() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.told = l.revision
-	for c := range l.watchers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
-}

@@ -52,7 +52,6 @@ type record struct {
 	Pieces      int    `json:"pieces,omitempty"`
 	PieceLength int64  `json:"piece_length,omitempty"`
 	Private     bool   `json:"private,omitempty"`
-	Single      bool   `json:"single,omitempty"`  // one file, not in a folder
 	Content     string `json:"content,omitempty"` // the file, or the folder of its files, below Dir
 
 	Done        int64 `json:"done,omitempty"`

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"shoal/internal/bt/torrent"
 )
 
 const maxRules = 1000
@@ -98,20 +100,14 @@ func (r *SeedRule) matches(e *entry) bool {
 
 // applyRules ends the seeding of who has reached the goal.
 func (l *Library) applyRules() {
-	l.mu.Lock()
 	due := map[Action][]string{}
-	for _, e := range l.entries {
-		if e.t == nil || e.busy != "" || e.gone || !e.rec.Complete || e.rec.Forced || e.rec.Paused || e.row.State != Seeding {
+	for _, r := range l.reachedGoals() {
+		if r.seeds < r.goal.minSeeds && seedsOf(r.t) < r.goal.minSeeds {
 			continue
 		}
-		g := l.goal(e)
-		reached := g.ratio > 0 && float64(e.rec.Uploaded) >= g.ratio*float64(max(e.rec.Size, 1)) || g.time > 0 && e.seedingTime() >= g.time
-		if reached && l.otherSeeds(e) >= g.minSeeds {
-			due[g.then] = append(due[g.then], e.rec.ID)
-			l.log.Info("seeded enough", "torrent", e.rec.name(), "uploaded", e.rec.Uploaded, "size", e.rec.Size, "seconds", e.seedingTime(), "then", g.then)
-		}
+		due[r.goal.then] = append(due[r.goal.then], r.id)
+		l.log.Info("seeded enough", "torrent", r.name, "uploaded", r.uploaded, "size", r.size, "then", r.goal.then)
 	}
-	l.mu.Unlock()
 	for then, ids := range due {
 		ctx, cancel := context.WithTimeout(l.ctx, time.Minute)
 		if err := l.Do(ctx, then, ids); err != nil && !errors.Is(err, ErrNotFound) {
@@ -121,11 +117,36 @@ func (l *Library) applyRules() {
 	}
 }
 
-// otherSeeds returns how many seeds are seen beside us: connected, or counted by a tracker, which counts us too.
-func (l *Library) otherSeeds(e *entry) int {
-	n := e.row.Seeds
-	for _, t := range e.t.Trackers() {
-		n = max(n, t.Seeds-1)
+// seeded is a torrent that has reached its goal.
+type seeded struct {
+	id, name       string
+	t              *torrent.Torrent
+	goal           goal
+	seeds          int // connected
+	uploaded, size int64
+}
+
+// reachedGoals returns who has reached its ratio or time.
+func (l *Library) reachedGoals() (list []seeded) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		if e.t == nil || e.busy != "" || e.gone || !e.rec.Complete || e.rec.Forced || e.rec.Paused || e.row.State != Seeding {
+			continue
+		}
+		g := l.goal(e)
+		if g.ratio > 0 && float64(e.rec.Uploaded) >= g.ratio*float64(max(e.rec.Size, 1)) || g.time > 0 && e.seedingTime() >= g.time {
+			list = append(list, seeded{e.rec.ID, e.rec.name(), e.t, g, e.row.Seeds, e.rec.Uploaded, e.rec.Size})
+		}
+	}
+	return list
+}
+
+// seedsOf returns how many seeds beside us the trackers count. It is called without mu.
+func seedsOf(t *torrent.Torrent) int {
+	n := 0
+	for _, s := range t.Trackers() {
+		n = max(n, s.Seeds-1)
 	}
 	return n
 }
