@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"shoal/internal/dht"
@@ -145,8 +144,3 @@ func Run(ctx context.Context, e Environment) []Result {
 
 // grace is how long checks may take to end once they have to.
 const grace = time.Second
-
-// Failed reports whether any check has failed.
-func Failed(results []Result) bool {
-	return slices.ContainsFunc(results, func(r Result) bool { return r.Status == Fail })
-}

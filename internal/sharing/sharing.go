@@ -29,14 +29,12 @@ type job struct {
 	cancel      context.CancelFunc
 	done, total atomic.Int64
 
-	mu      sync.Mutex
-	job     library.Job
+	job     library.Job // guarded by Sharing.mu, as what follows
 	torrent []byte
 }
 
+// look is called with Sharing.mu held.
 func (j *job) look() library.Job {
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	out := j.job
 	out.Done, out.Total = j.done.Load(), j.total.Load()
 	return out
@@ -148,22 +146,22 @@ func (s *Sharing) hash(ctx context.Context, j *job, q library.ShareRequest, opts
 		if err != nil {
 			return err
 		}
-		j.mu.Lock()
+		s.mu.Lock()
 		j.torrent, j.job.Magnet = t.Encode(), magnetOf(t).String()
-		j.mu.Unlock()
+		s.mu.Unlock()
 		if q.OnlyCreate {
 			return nil
 		}
 		added, err := s.seed(t, q.Path, q.Category, q.Tags)
 		if err == nil {
-			j.mu.Lock()
+			s.mu.Lock()
 			j.job.Torrent = added.ID
-			j.mu.Unlock()
+			s.mu.Unlock()
 		}
 		return err
 	}()
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case err == nil:
 		j.job.State = "done"
@@ -211,6 +209,8 @@ func (s *Sharing) Job(id string) (library.Job, error) {
 	if err != nil {
 		return library.Job{}, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return j.look(), nil
 }
 
@@ -229,8 +229,8 @@ func (s *Sharing) JobTorrent(id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if j.torrent == nil {
 		return nil, library.ErrNoInfo
 	}
